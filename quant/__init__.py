@@ -1,0 +1,41 @@
+"""Low-bit arithmetic for Keras: learned quantizers (LQ-Nets), layers on them, a tfmot bridge, bit packing.
+
+Importing this package is cheap: TensorFlow is loaded on first use of a public name.
+"""
+
+import importlib
+
+from quant._legacy_keras import require_legacy_keras
+
+require_legacy_keras("quant")
+
+_PUBLIC = {
+    "LQStatistics": "lq",
+    "debiased_average": "lq",
+    "initial_activation_basis": "lq",
+    "initial_weight_basis": "lq",
+    "quantize": "lq",
+    "quantize_with_statistics": "lq",
+    "solve_basis": "lq",
+    "sorted_levels": "lq",
+    "QuantConv2D": "layers",
+    "QuantDense": "layers",
+    "QuantDepthwiseConv2D": "layers",
+    "ActivationQuantizer": "quantizers",
+    "WeightQuantizer": "quantizers",
+    "StepScope": "step",
+    "LQActivationQuantizer": "tfmot_bridge",
+    "LQQuantizeConfig": "tfmot_bridge",
+    "LQWeightQuantizer": "tfmot_bridge",
+    "PackedKernel": "packing",
+    "pack_kernel": "packing",
+    "unpack_kernel": "packing",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'quant' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"quant.{_PUBLIC[name]}"), name)

@@ -1,0 +1,117 @@
+"""Keras convolution and dense layers whose kernel passes through the learned quantizer."""
+
+import tensorflow as tf
+
+from quant import lq
+from quant.quantizers import WeightQuantizer
+
+
+class _QuantizedKernel:
+    """Mixin: quantize `self.<_kernel_name>` on every call; with `weight_bits=None` the stock layer, untouched."""
+
+    _kernel_name = "kernel"
+
+    def _init_bits(self, weight_bits):
+        self.weight_bits = lq.check_bits("weight_bits", weight_bits)
+        self.weight_quantizer = None
+
+    def get_config(self):
+        return {**super().get_config(), "weight_bits": self.weight_bits}
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if self.weight_bits is None:
+            return
+        shape = getattr(self, self._kernel_name).shape
+        fan_out = shape[:-2].num_elements() * self._out_channels(shape)
+        self.weight_quantizer = WeightQuantizer(
+            self.weight_bits, fan_out=fan_out, dtype=self.variable_dtype, name="weight_quant"
+        )
+        with tf.name_scope(self.weight_quantizer.name):
+            self.weight_quantizer.build(self._quantizer_shape(shape))
+            self.weight_quantizer.built = True
+
+    def quantized_kernel(self, training=False):
+        """The kernel as the layer applies it, in the compute dtype."""
+        kernel = getattr(self, self._kernel_name)
+        if self.weight_bits is None:
+            return kernel
+        flat = tf.reshape(kernel, self._quantizer_shape(kernel.shape))
+        quantized = self.weight_quantizer(flat, training=training)
+        return tf.cast(tf.reshape(quantized, kernel.shape), self.compute_dtype)
+
+    def _out_channels(self, shape):
+        return shape[-1]
+
+    def _quantizer_shape(self, shape):
+        return shape
+
+
+@tf.keras.saving.register_keras_serializable(package="quant")
+class QuantConv2D(_QuantizedKernel, tf.keras.layers.Conv2D):
+    """2-D convolution with a low-bit kernel, one basis per output channel.
+
+    Arguments as `tf.keras.layers.Conv2D` (bias is not quantized, also with groups), and:
+        weight_bits: 1 to 8; None or 32 leaves the stock layer.
+
+    Input shape `(batch, height, width, channels)`, output `(batch, height', width', filters)`.
+    """
+
+    def __init__(self, filters, kernel_size, weight_bits=None, **kwargs):
+        super().__init__(filters, kernel_size, **kwargs)
+        self._init_bits(weight_bits)
+
+    def call(self, inputs, training=None):
+        outputs = self.convolution_op(inputs, self.quantized_kernel(training))
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+@tf.keras.saving.register_keras_serializable(package="quant")
+class QuantDepthwiseConv2D(_QuantizedKernel, tf.keras.layers.DepthwiseConv2D):
+    """Depthwise 2-D convolution with a low-bit kernel, one basis per output channel (input channel x multiplier).
+
+    The reference shares one basis in the whole layer, because the kernel's last axis has size 1; here each channel has
+    its own. Arguments as `tf.keras.layers.DepthwiseConv2D`, and `weight_bits` as in `QuantConv2D`.
+    """
+
+    _kernel_name = "depthwise_kernel"
+
+    def __init__(self, kernel_size, weight_bits=None, **kwargs):
+        super().__init__(kernel_size, **kwargs)
+        self._init_bits(weight_bits)
+
+    def call(self, inputs, training=None):
+        outputs = tf.keras.backend.depthwise_conv2d(
+            inputs,
+            self.quantized_kernel(training),
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _out_channels(self, shape):
+        return shape[-2] * shape[-1]
+
+    def _quantizer_shape(self, shape):
+        return tf.TensorShape([shape[0], shape[1], 1, shape[2] * shape[3]])
+
+
+@tf.keras.saving.register_keras_serializable(package="quant")
+class QuantDense(_QuantizedKernel, tf.keras.layers.Dense):
+    """Dense layer with a low-bit kernel, one basis per unit. Arguments as `tf.keras.layers.Dense`, and `weight_bits`."""
+
+    def __init__(self, units, weight_bits=None, **kwargs):
+        super().__init__(units, **kwargs)
+        self._init_bits(weight_bits)
+
+    def call(self, inputs, training=None):
+        outputs = tf.tensordot(inputs, self.quantized_kernel(training), axes=1)
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)

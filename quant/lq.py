@@ -1,0 +1,232 @@
+"""The learned quantizer of LQ-Nets as pure functions: levels, forward with gradient, basis update.
+
+A basis `v` of K bits spans L = 2**K levels `codes @ v`. Codes are {-1, +1}**K for weights (`signed=True`, one basis
+per output channel) and {0, 1}**K for activations (`signed=False`, one basis per tensor). K is the basis' first axis.
+
+Forward: y = the level nearest to x (thresholds midway between neighbouring levels, x > threshold strictly).
+Gradient: weights dL/dx = dL/dy; activations dL/dx = dL/dy where x <= top level, else 0. The basis gets none.
+Update: v* = argmin |x - B v|**2 + delta |v - v_old|**2 with the codes B of the forward pass, then a zero-debiased moving
+average. Only the count n_s and the sum S_s of x per level s are needed: B'B = sum n_s e_s e_s', B'x = sum S_s e_s.
+
+References: Zhang et al., LQ-Nets (ECCV 2018), arXiv 1807.10029. Differences from its code, all off with `strict=True`:
+the proximal term delta also holds for activations (there a singular system stops training), and the lowest level keeps
+its own code and value when a basis entry is negative.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+MAX_BITS = 8
+MOMENTUM = 0.9
+PROXIMAL = 1e-4
+_QUARTILE = 0.6745  # 0.75 quantile of the standard normal
+_MAX_CHAIN_BITS = 4  # up to here comparing with every threshold beats a binary search
+
+
+class LQStatistics(NamedTuple):
+    """Sufficient statistics of the least-squares step; sums, so replicas and resolutions simply add.
+
+    gram: `(C, K, K)`, B'B per channel (C = 1 for activations). moment: `(C, K)`, B'x.
+    """
+
+    gram: tf.Tensor
+    moment: tf.Tensor
+
+
+def check_bits(name, bits):
+    """`bits` as an int in 1..8, or None when it means "not quantized" (None or 32).
+
+    Raises:
+        ValueError: anything else.
+    """
+    if bits is None or bits == 32:
+        return None
+    if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= MAX_BITS:
+        raise ValueError(f"`{name}` must be an integer from 1 to {MAX_BITS}, or 32 for float. Received: {name}={bits!r}.")
+    return bits
+
+
+def codes(bits, signed):
+    """All codes, `(2**bits, bits)` float32; bit j of code i is `(i >> j) & 1`, with 0 standing for -1 when signed."""
+    bit = (np.arange(2**bits)[:, None] >> np.arange(bits)) & 1
+    return (2 * bit - 1 if signed else bit).astype(np.float32)
+
+
+def initial_activation_basis(bits):
+    """`(bits, 1)`: uniform levels from 0 to 1.349 (twice the quartile of a standard normal)."""
+    return (2 * _QUARTILE / (2**bits - 1) * 2.0 ** np.arange(bits))[:, None].astype(np.float32)
+
+
+def initial_weight_basis(bits, fan_out, channels):
+    """`(bits, channels)`: 0.6745 sigma 2**j / 2**(bits-1), sigma = sqrt(2 / fan_out), fan_out = h*w*out of the kernel."""
+    column = _QUARTILE * np.sqrt(2 / fan_out) * 2.0 ** (np.arange(bits) - (bits - 1))
+    return np.repeat(column[:, None], channels, axis=1).astype(np.float32)
+
+
+def sorted_levels(basis, signed):
+    """Levels in ascending order and the code of each.
+
+    Args:
+        basis: `(K, C)`.
+        signed: True for weights.
+
+    Returns:
+        `(levels, order)`, both `(C, 2**K)`: value, and index into `codes`, of the level in that place. Of equal levels
+        the higher code comes first.
+    """
+    table = codes(basis.shape[0], signed)
+    levels = sum(table[:, k] * basis[k][:, None] for k in range(basis.shape[0]))
+    descending, order = tf.math.top_k(levels, k=len(table))
+    return descending[:, ::-1], order[:, ::-1]
+
+
+def quantize(x, basis, signed, strict=False):
+    """Nearest level of every value, with the straight-through gradient (see the module's formulas).
+
+    Args:
+        x: float tensor; for `signed=True` channels are the last axis.
+        basis: `(K, C)`; `C = 1` for `signed=False`, else the size of the last axis of `x`.
+        signed: True for weights (levels of both signs), False for activations (lowest level 0).
+        strict: reproduce the reference where a basis entry is negative: activations of the lowest place output 0.
+
+    Returns:
+        tensor like `x`.
+    """
+    return _quantize(x, basis, signed, strict, False)
+
+
+def quantize_with_statistics(x, basis, signed, strict=False):
+    """`quantize` and, from the same pass, the `LQStatistics` of the basis update.
+
+    With `strict` the values in the lowest place count as code 0...0 (weights -1...-1), as in the reference.
+
+    Returns:
+        `(y, LQStatistics)`; gradients flow through `y` only.
+    """
+    y, gram, moment = _quantize(x, basis, signed, strict, True)
+    return y, LQStatistics(gram, moment)
+
+
+def solve_basis(statistics, basis, proximal=PROXIMAL):
+    """Least-squares basis v* = (B'B + delta I)^-1 (B'x + delta v_old), solved in float64.
+
+    Args:
+        statistics: `LQStatistics`.
+        basis: the old basis `(K, C)`, to which the solution is drawn.
+        proximal: delta; 0 leaves a singular system singular (an error on the CPU).
+
+    Returns:
+        `(K, C)` like `basis`.
+    """
+    gram = tf.cast(statistics.gram, tf.float64)
+    moment = tf.cast(statistics.moment, tf.float64)
+    gram += proximal * tf.eye(basis.shape[0], dtype=tf.float64)
+    moment += proximal * tf.transpose(tf.cast(basis, tf.float64))
+    solution = tf.linalg.solve(gram, moment[..., None])[..., 0]
+    return tf.cast(tf.transpose(solution), basis.dtype)
+
+
+def debiased_average(biased, count, solution, momentum=MOMENTUM):
+    """One zero-debiased moving-average update: m <- 0.9 m + 0.1 v*, v = m / (1 - 0.9**k); the first one gives v*.
+
+    Args:
+        biased: m, like `solution`; starts at 0.
+        count: k before this update, scalar float; starts at 0.
+        solution: v*.
+        momentum: the factor 0.9.
+
+    Returns:
+        `(average, biased, count)` after the update.
+    """
+    count = count + 1
+    biased = momentum * biased + (1 - momentum) * solution
+    return biased / (1 - tf.pow(tf.constant(momentum, count.dtype), count)), biased, count
+
+
+def _quantize(x, basis, signed, strict, with_statistics):
+    """Shared body: places every value, outputs its level, optionally sums the statistics; gradient for x only."""
+    bits = basis.shape[0]
+    table = codes(bits, signed)
+
+    @tf.custom_gradient
+    def straight_through(x, basis):
+        levels, order = sorted_levels(basis, signed)
+        if strict and not signed:
+            outputs = tf.concat([tf.zeros_like(levels[:, :1]), levels[:, 1:]], axis=1)
+        else:
+            outputs = levels
+        if strict:
+            order = tf.concat([tf.zeros_like(order[:, :1]), order[:, 1:]], axis=1)
+        thresholds = 0.5 * levels[:, :-1] + 0.5 * levels[:, 1:]
+        place = _place_by_chain if bits <= _MAX_CHAIN_BITS else _place_by_search
+        y, counts, sums = place(x, thresholds, outputs, signed, with_statistics)
+        results = (y,)
+        if with_statistics:
+            code = tf.cast(tf.gather(table, order), counts.dtype)  # (C, L, K)
+            gram = tf.einsum("cl,clk,clm->ckm", counts, code, code)
+            results = (y, gram, tf.einsum("cl,clk->ck", sums, code))
+
+        def gradient(dy, *_):
+            if not signed:
+                dy = tf.where(x <= levels[0, -1], dy, tf.zeros([], dy.dtype))
+            return dy, None
+
+        return results if with_statistics else y, gradient
+
+    return straight_through(x, basis)
+
+
+def _place_by_chain(x, thresholds, outputs, signed, with_statistics):
+    """One comparison per threshold. Counts and sums per level are differences of those above each threshold."""
+    # Weights broadcast (C,) levels over the last axis; activations use scalars and flatten for the dot product.
+    column = (lambda table, i: table[:, i]) if signed else (lambda table, i: table[0, i])
+    axes = list(range(x.shape.rank - 1)) if signed else None
+    counts, sums = [], []
+    if with_statistics:
+        size = tf.cast(tf.size(x) // outputs.shape[0], x.dtype)
+        counts.append(tf.broadcast_to(size, tf.shape(column(outputs, 0))))
+        sums.append(tf.reduce_sum(x, axes))
+        for i in range(thresholds.shape[1]):
+            with tf.control_dependencies(sums[-1:]):  # one mask in memory at a time
+                above = tf.cast(x > column(thresholds, i), x.dtype)
+            counts.append(tf.reduce_sum(above, axes))
+            sums.append(tf.reduce_sum(above * x, axes) if signed else _dot(above, x))
+    with tf.control_dependencies(sums[-1:]):
+        y = tf.where(x > column(thresholds, 0), column(outputs, 1), column(outputs, 0))
+    for i in range(1, thresholds.shape[1]):
+        with tf.control_dependencies([y]):
+            above = x > column(thresholds, i)
+        y = tf.where(above, column(outputs, i + 1), y)
+    return y, _per_level(counts), _per_level(sums)
+
+
+def _per_level(above):
+    """From [total, above threshold 0, above threshold 1, ...] to `(C, L)` figures per level."""
+    if not above:
+        return None
+    above = tf.reshape(tf.stack(above, axis=-1), [-1, len(above)])
+    return above - tf.pad(above[:, 1:], [[0, 0], [0, 1]])
+
+
+def _dot(a, b):
+    return tf.linalg.matmul(tf.reshape(a, [1, -1]), tf.reshape(b, [1, -1]), transpose_b=True)[0, 0]
+
+
+def _place_by_search(x, thresholds, outputs, signed, with_statistics):
+    """Binary search for the place of every value; the time does not grow with the number of levels."""
+    channels, levels = outputs.shape
+    rows = tf.transpose(tf.reshape(x, [-1, channels])) if signed else tf.reshape(x, [1, -1])
+    place = tf.searchsorted(thresholds, rows, side="left")
+    y = tf.gather(outputs, place, batch_dims=1)
+    y = tf.reshape(tf.transpose(y) if signed else y, tf.shape(x))
+    if not with_statistics:
+        return y, None, None
+    ids = tf.reshape(place + levels * tf.range(channels)[:, None], [-1])
+    values = tf.reshape(rows, [-1])
+    counts, sums = (
+        tf.reshape(tf.math.unsorted_segment_sum(v, ids, channels * levels), [channels, levels])
+        for v in (tf.ones_like(values), values)
+    )
+    return y, counts, sums
