@@ -54,14 +54,15 @@ class QuantConv2D(_QuantizedKernel, tf.keras.layers.Conv2D):
     Arguments as `tf.keras.layers.Conv2D` (bias is not quantized, also with groups), and:
         weight_bits: 1 to 8; None or 32 leaves the stock layer.
 
-    Input shape `(batch, height, width, channels)`, output `(batch, height', width', filters)`.
+    Input shape `(batch, height, width, channels)`, output `(batch, height', width', filters)`. `setting` is accepted so
+    that all layers of a switchable network are called alike; the kernel is the same at every setting.
     """
 
     def __init__(self, filters, kernel_size, weight_bits=None, **kwargs):
         super().__init__(filters, kernel_size, **kwargs)
         self._init_bits(weight_bits)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, setting=None, training=None):
         outputs = self.convolution_op(inputs, self.quantized_kernel(training))
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)

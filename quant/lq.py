@@ -22,6 +22,7 @@ MAX_BITS = 8
 MOMENTUM = 0.9
 PROXIMAL = 1e-4
 _QUARTILE = 0.6745  # 0.75 quantile of the standard normal
+_FUSE_FROM = 2**20  # elements from which XLA's single pass pays
 _MAX_CHAIN_BITS = 4  # up to here comparing with every threshold beats a binary search
 
 
@@ -180,26 +181,37 @@ def _quantize(x, basis, signed, strict, with_statistics):
 
 def _place_by_chain(x, thresholds, outputs, signed, with_statistics):
     """One comparison per threshold. Counts and sums per level are differences of those above each threshold."""
-    # Weights broadcast (C,) levels over the last axis; activations use scalars and flatten for the dot product.
-    column = (lambda table, i: table[:, i]) if signed else (lambda table, i: table[0, i])
+    # The levels of weights, (C, L), broadcast over the last axis of x; those of activations are scalars.
+    if not signed:
+        thresholds, outputs = thresholds[0], outputs[0]
     axes = list(range(x.shape.rank - 1)) if signed else None
     counts, sums = [], []
     if with_statistics:
-        size = tf.cast(tf.size(x) // outputs.shape[0], x.dtype)
-        counts.append(tf.broadcast_to(size, tf.shape(column(outputs, 0))))
+        channels = outputs.shape[0] if signed else 1
+        counts.append(tf.cast(tf.size(x) // channels, x.dtype) * tf.ones_like(outputs[..., 0]))
         sums.append(tf.reduce_sum(x, axes))
-        for i in range(thresholds.shape[1]):
+        for i in range(thresholds.shape[-1]):
             with tf.control_dependencies(sums[-1:]):  # one mask in memory at a time
-                above = tf.cast(x > column(thresholds, i), x.dtype)
+                above = tf.cast(x > thresholds[..., i], x.dtype)
             counts.append(tf.reduce_sum(above, axes))
-            sums.append(tf.reduce_sum(above * x, axes) if signed else _dot(above, x))
+            sums.append(tf.reduce_sum(above * x, axes))
+    fuse = with_statistics and (x.shape.num_elements() or 0) >= _FUSE_FROM
     with tf.control_dependencies(sums[-1:]):
-        y = tf.where(x > column(thresholds, 0), column(outputs, 1), column(outputs, 0))
-    for i in range(1, thresholds.shape[1]):
-        with tf.control_dependencies([y]):
-            above = x > column(thresholds, i)
-        y = tf.where(above, column(outputs, i + 1), y)
+        y = (_fused_select if fuse else _select)(x, thresholds, outputs)
     return y, _per_level(counts), _per_level(sums)
+
+
+def _select(x, thresholds, outputs):
+    y = tf.where(x > thresholds[..., 0], outputs[..., 1], outputs[..., 0])
+    for i in range(1, thresholds.shape[-1]):
+        with tf.control_dependencies([y]):
+            above = x > thresholds[..., i]
+        y = tf.where(above, outputs[..., i + 1], y)
+    return y
+
+
+# One pass over the tensor instead of one per level; only in training, so that exported graphs need no XLA.
+_fused_select = tf.function(_select, jit_compile=True)
 
 
 def _per_level(above):
@@ -208,10 +220,6 @@ def _per_level(above):
         return None
     above = tf.reshape(tf.stack(above, axis=-1), [-1, len(above)])
     return above - tf.pad(above[:, 1:], [[0, 0], [0, 1]])
-
-
-def _dot(a, b):
-    return tf.linalg.matmul(tf.reshape(a, [1, -1]), tf.reshape(b, [1, -1]), transpose_b=True)[0, 0]
 
 
 def _place_by_search(x, thresholds, outputs, signed, with_statistics):

@@ -1,0 +1,119 @@
+"""Batch normalisation with private statistics, gamma and beta per setting."""
+
+import tensorflow as tf
+
+from quant.step import record
+
+
+@tf.keras.saving.register_keras_serializable(package="tfres")
+class SwitchableBatchNorm(tf.keras.layers.Layer):
+    """One batch norm per setting behind one layer: y = gamma_s (x - mean) / sqrt(var + epsilon) + beta_s.
+
+    Training normalises with the batch's mean and biased variance; the moving variance takes the unbiased one,
+    N/(N-1) with N = batch*height*width, as PyTorch and fused TensorFlow kernels do. Statistics are float32 under mixed
+    precision. Under replicas every replica normalises with its own batch and the moving averages take the mean over
+    replicas. Inside a `quant.StepScope` they are updated when the scope is applied, else at once.
+
+    Args:
+        settings: names of the settings, each gets its own variables `<setting>_gamma`, `_beta`, `_moving_mean`,
+            `_moving_variance` of shape `(channels,)`.
+        momentum: moving = momentum * moving + (1 - momentum) * batch.
+        epsilon: added to the variance (1e-5 as in the reference implementations; Keras' own default is 1e-3).
+        gamma_initializer: initial gamma; "zeros" for the last norm of a residual branch in some recipes.
+
+    Call arguments: `inputs` `(batch, height, width, channels)`, `setting` (static; may be left out when there is one),
+    `training`. Output: like `inputs`.
+
+    Raises:
+        ValueError: unknown setting; duplicate or no settings.
+    """
+
+    def __init__(self, settings, momentum=0.9, epsilon=1e-5, gamma_initializer="ones", **kwargs):
+        super().__init__(**kwargs)
+        self.settings = [str(setting) for setting in settings]
+        if not self.settings or len(set(self.settings)) < len(self.settings):
+            raise ValueError(f"`settings` must be distinct and at least one. Received: settings={self.settings}.")
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.gamma_initializer = tf.keras.initializers.get(gamma_initializer)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "settings": self.settings,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "gamma_initializer": tf.keras.initializers.serialize(self.gamma_initializer),
+        }
+
+    def build(self, input_shape):
+        def add(setting, name, initializer, trainable):
+            return self.add_weight(
+                name=f"{setting}_{name}",
+                shape=(input_shape[-1],),
+                initializer=initializer,
+                trainable=trainable,
+                experimental_autocast=False,
+                aggregation=tf.VariableAggregation.MEAN,
+            )
+
+        self._branches = {
+            setting: {
+                "gamma": add(setting, "gamma", self.gamma_initializer, True),
+                "beta": add(setting, "beta", "zeros", True),
+                "moving_mean": add(setting, "moving_mean", "zeros", False),
+                "moving_variance": add(setting, "moving_variance", "ones", False),
+            }
+            for setting in self.settings
+        }
+        super().build(input_shape)
+
+    def branch(self, setting=None):
+        """The four variables used at `setting`, by name."""
+        name = self.settings[0] if setting is None and len(self.settings) == 1 else str(setting)
+        if name not in self._branches:
+            raise ValueError(f"`setting` must be one of {', '.join(self.settings)}. Received: setting={name}.")
+        return self._branches[name]
+
+    def call(self, inputs, setting=None, training=None):
+        branch = self.branch(setting)
+        gamma, beta = branch["gamma"], branch["beta"]
+        if not training:
+            outputs, _, _ = self._normalise(inputs, gamma, beta, branch["moving_mean"], branch["moving_variance"])
+            return outputs
+        outputs, mean, variance = self._normalise(inputs, gamma, beta)
+        statistics = (tf.stop_gradient(mean), tf.stop_gradient(variance), tf.ones([], mean.dtype))
+        record(self, setting, statistics)
+        return outputs
+
+    def apply_statistics(self, records):
+        """Move the averages by the recorded `(mean, unbiased variance, replicas)` sums; returns the operation."""
+        updates = []
+        for setting, (mean, variance, replicas) in records:
+            branch = self.branch(setting)
+            for name, value in (("moving_mean", mean / replicas), ("moving_variance", variance / replicas)):
+                moved = self.momentum * branch[name] + (1 - self.momentum) * value
+                updates.append(branch[name].assign(moved))
+        return tf.group(*updates)
+
+    def _normalise(self, inputs, gamma, beta, mean=None, variance=None):
+        """Normalised inputs and the statistics used; with no `mean` those of the batch (variance unbiased)."""
+        training = mean is None
+        if inputs.dtype != tf.float64:
+            outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=inputs,
+                scale=gamma,
+                offset=beta,
+                mean=tf.zeros([0]) if training else mean,
+                variance=tf.zeros([0]) if training else variance,
+                epsilon=self.epsilon,
+                exponential_avg_factor=1.0,
+                is_training=training,
+            )
+            return outputs, mean, variance
+        if not training:
+            return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, self.epsilon), mean, variance
+        mean, variance = tf.nn.moments(inputs, [0, 1, 2])
+        outputs = tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, self.epsilon)
+        size = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
+        return outputs, mean, variance * size / tf.maximum(size - 1, 1)

@@ -1,0 +1,27 @@
+"""How a family makes the layers of a shared skeleton."""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Factories that a family hands to a backbone; every layer they make is called `layer(x, setting, training)`.
+
+    Args:
+        conv: `(filters, kernel_size, strides, name, quantized=True) -> layer`, no bias.
+        norm: `(name, gamma_initializer="ones") -> layer`.
+        quantizer: `(name) -> layer`, or None where activations stay float.
+    """
+
+    conv: Callable
+    norm: Callable
+    quantizer: Callable
+
+
+def through(layers, x, setting, training):
+    """`x` through the layers in order; None stands for the identity."""
+    for layer in layers:
+        if layer is not None:
+            x = layer(x, setting=setting, training=training)
+    return x

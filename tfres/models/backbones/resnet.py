@@ -1,0 +1,154 @@
+"""Residual networks for ImageNet and CIFAR stems, in the three arrangements of LQ-Nets and quantized RS-Nets."""
+
+import tensorflow as tf
+
+from tfres.models.backbones.parts import through
+
+MODES = ("resnet", "preact", "preact_typeA")
+_EXPANSION = {"basic": 1, "bottleneck": 4}
+
+
+class ResidualBlock(tf.keras.layers.Layer):
+    """One residual block.
+
+    mode "resnet": conv -> norm -> relu -> ... -> norm (gamma starts at 0) -> + shortcut -> relu.
+    mode "preact", "preact_typeA": [norm -> relu, except first in its group] -> quantizer -> conv -> norm -> relu ->
+        quantizer -> conv -> norm -> + shortcut.
+
+    Args:
+        parts: layer factories.
+        kind: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1 to four times the width).
+        mode: see above.
+        width: channels of the inner convolutions.
+        stride: of the first 3x3 convolution (basic) or of the 3x3 (bottleneck), and of the shortcut.
+        project: whether the shortcut changes channels (1x1 convolution and norm; in preact_typeA average pooling and
+            zero channels).
+        first: first block of its group: no pre-activation.
+        quantized_input: the input already comes from a quantizer.
+        quantize_shortcut: the projection also sees the quantized input.
+    """
+
+    def __init__(self, parts, kind, mode, width, stride, project, first, quantized_input, quantize_shortcut, **kwargs):
+        super().__init__(**kwargs)
+        self.preact = mode != "resnet"
+        self.first = first
+        self.stride = stride
+        self.channels = width * _EXPANSION[kind]
+        self.quantize_shortcut = quantize_shortcut
+        if kind == "basic":
+            shapes = [(width, 3, stride), (width, 3, 1)]
+        else:
+            shapes = [(width, 1, 1), (width, 3, stride), (self.channels, 1, 1)]
+        self.bn_preact = parts.norm("bn_preact") if self.preact and not first else None
+        self.convs, self.norms, self.quantizers = [], [], []
+        for i, (filters, kernel_size, strides) in enumerate(shapes, 1):
+            last = i == len(shapes)
+            self.convs.append(parts.conv(filters, kernel_size, strides, f"conv{i}"))
+            self.norms.append(parts.norm(f"conv{i}_bn", "zeros" if last and not self.preact else "ones"))
+            quantize = self.preact and not (i == 1 and quantized_input)
+            self.quantizers.append(parts.quantizer(f"quant{i}") if quantize else None)
+        self.pad_shortcut = project and mode == "preact_typeA"
+        self.projection = []
+        if project and not self.pad_shortcut:
+            conv = parts.conv(self.channels, 1, stride, "convshortcut")
+            self.projection = [conv, parts.norm("convshortcut_bn")]
+
+    def call(self, inputs, setting=None, training=None):
+        x = inputs
+        if self.bn_preact is not None:
+            x = tf.nn.relu(through([self.bn_preact], x, setting, training))
+        shortcut = inputs
+        for i, layers in enumerate(zip(self.quantizers, self.convs, self.norms, strict=True)):
+            x = through(layers[:1], x, setting, training)
+            if i == 0 and self.quantize_shortcut:
+                shortcut = x
+            x = through(layers[1:], x, setting, training)
+            if i + 1 < len(self.convs):
+                x = tf.nn.relu(x)
+        x += self._shortcut(shortcut, setting, training)
+        return x if self.preact else tf.nn.relu(x)
+
+    def _shortcut(self, x, setting, training):
+        if not self.pad_shortcut:
+            return through(self.projection, x, setting, training)
+        if self.stride > 1:
+            x = tf.nn.avg_pool2d(x, self.stride, self.stride, "SAME")
+        return tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, self.channels - x.shape[-1]]])
+
+
+class ResidualGroup(tf.keras.layers.Layer):
+    """Blocks of one width; pre-activation networks end it with norm -> relu -> quantizer."""
+
+    def __init__(self, blocks, bn_last, quant_last, **kwargs):
+        super().__init__(**kwargs)
+        self.blocks = blocks
+        self.bn_last = bn_last
+        self.quant_last = quant_last
+
+    def call(self, inputs, setting=None, training=None):
+        x = through(self.blocks, inputs, setting, training)
+        if self.bn_last is not None:
+            x = tf.nn.relu(through([self.bn_last], x, setting, training))
+        return through([self.quant_last], x, setting, training)
+
+
+class ResNet(tf.keras.layers.Layer):
+    """Stem and residual groups; images `(batch, side, side, 3)` to features `(batch, side', side', channels)`.
+
+    Args:
+        parts: layer factories.
+        blocks: blocks per group; the first block of every group but the first has stride 2.
+        widths: width per group.
+        kind: "basic" or "bottleneck".
+        mode: "resnet" (activations stay float), "preact" (projection shortcuts) or "preact_typeA" (parameter-free).
+        stem: "imagenet" (7x7/2, 3x3/2 max pool) or "cifar" (3x3).
+        quantize_first_shortcut: in "preact", quantize the input of the projection of the first block too; the
+            reference leaves it float, through a branch that is never taken.
+
+    Reference: LQ-Nets and RS-Nets code. TensorFlow SAME padding (asymmetric on even sides at stride 2). preact_typeA
+    also works with basic blocks, and pads where a side is odd before a stride, where the reference fails.
+    """
+
+    def __init__(self, parts, blocks, widths, kind, mode, stem, quantize_first_shortcut=False, **kwargs):
+        super().__init__(**kwargs)
+        if mode not in MODES:
+            raise ValueError(f"`mode` must be one of {', '.join(MODES)}. Received: mode={mode!r}.")
+        if kind not in _EXPANSION:
+            raise ValueError(f"`kind` must be one of {', '.join(_EXPANSION)}. Received: kind={kind!r}.")
+        if stem not in ("imagenet", "cifar"):
+            raise ValueError(f"`stem` must be imagenet or cifar. Received: stem={stem!r}.")
+        self.pool = stem == "imagenet"
+        size, stride = (7, 2) if self.pool else (3, 1)
+        self.conv0 = parts.conv(widths[0], size, stride, "conv0", quantized=False)
+        self.conv0_bn = parts.norm("conv0_bn")
+        self.groups = []
+        channels = widths[0]
+        for g, (count, width) in enumerate(zip(blocks, widths, strict=True)):
+            group = []
+            for b in range(count):
+                project = b == 0 and channels != width * _EXPANSION[kind]
+                group.append(
+                    ResidualBlock(
+                        parts,
+                        kind,
+                        mode,
+                        width,
+                        stride=2 if g > 0 and b == 0 else 1,
+                        project=project,
+                        first=b == 0,
+                        quantized_input=mode == "preact" and b == 0 and g > 0,
+                        quantize_shortcut=mode == "preact" and project and quantize_first_shortcut,
+                        name=f"block{b}",
+                    )
+                )
+                channels = width * _EXPANSION[kind]
+            bn_last = parts.norm("bn_last") if mode != "resnet" else None
+            quant_last = parts.quantizer("quant_last") if mode == "preact" and g < len(blocks) - 1 else None
+            self.groups.append(ResidualGroup(group, bn_last, quant_last, name=f"group{g}"))
+
+    def call(self, inputs, setting=None, training=None):
+        x = tf.nn.relu(through([self.conv0, self.conv0_bn], inputs, setting, training))
+        if self.pool:
+            x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+        x = through(self.groups, x, setting, training)
+        return tf.reduce_mean(x, [1, 2])

@@ -1,0 +1,35 @@
+"""Architectures of RS-Nets by name."""
+
+import difflib
+
+from tfres.models.rsnet.network import RSNet
+
+_IMAGENET = {"stem": "imagenet", "widths": (64, 128, 256, 512), "resolutions": (224, 192, 160, 128, 96), "classes": 1000}
+_CIFAR = {"stem": "cifar", "resolutions": (32, 28, 24, 20, 16), "classes": 10}
+
+PRESETS = {
+    "resnet18": {**_IMAGENET, "kind": "basic", "blocks": (2, 2, 2, 2)},
+    "resnet34": {**_IMAGENET, "kind": "basic", "blocks": (3, 4, 6, 3)},
+    "resnet50": {**_IMAGENET, "kind": "bottleneck", "blocks": (3, 4, 6, 3)},
+    "resnet101": {**_IMAGENET, "kind": "bottleneck", "blocks": (3, 4, 23, 3)},
+    "resnet152": {**_IMAGENET, "kind": "bottleneck", "blocks": (3, 8, 36, 3)},
+    "resnet20": {**_CIFAR, "kind": "basic", "blocks": (3, 3, 3), "widths": (16, 32, 64)},
+    "vgg_small": {**_CIFAR, "kind": "vgg_small", "blocks": (), "widths": (128, 256, 512)},
+}
+
+
+def from_preset(name, **overrides):
+    """The network of that name, weights random.
+
+    Args:
+        name: a key of `PRESETS`.
+        overrides: any argument of `RSNet`; wins over the preset.
+
+    Raises:
+        ValueError: unknown name (the nearest is named).
+    """
+    if name not in PRESETS:
+        near = difflib.get_close_matches(str(name), PRESETS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"`name` must be one of {', '.join(PRESETS)}. Received: name={name!r}.{hint}")
+    return RSNet(**{**PRESETS[name], **overrides})
