@@ -9,9 +9,9 @@ _EXPANSION = {"basic": 1, "bottleneck": 4}
 
 
 class ResidualBlock(tf.keras.layers.Layer):
-    """One residual block.
+    """One residual block; its output is the sum, before any relu.
 
-    mode "resnet": conv -> norm -> relu -> ... -> norm (gamma starts at 0) -> + shortcut -> relu.
+    mode "resnet": conv -> norm -> relu -> ... -> norm (gamma starts at 0) -> + shortcut.
     mode "preact", "preact_typeA": [norm -> relu, except first in its group] -> quantizer -> conv -> norm -> relu ->
         quantizer -> conv -> norm -> + shortcut.
 
@@ -65,8 +65,7 @@ class ResidualBlock(tf.keras.layers.Layer):
             x = through(layers[1:], x, setting, training)
             if i + 1 < len(self.convs):
                 x = tf.nn.relu(x)
-        x += self._shortcut(shortcut, setting, training)
-        return x if self.preact else tf.nn.relu(x)
+        return x + self._shortcut(shortcut, setting, training)
 
     def _shortcut(self, x, setting, training):
         if not self.pad_shortcut:
@@ -77,7 +76,7 @@ class ResidualBlock(tf.keras.layers.Layer):
 
 
 class ResidualGroup(tf.keras.layers.Layer):
-    """Blocks of one width; pre-activation networks end it with norm -> relu -> quantizer."""
+    """Blocks of one width. Without `bn_last` a relu follows every block; with it the group ends norm -> relu -> quantizer."""
 
     def __init__(self, blocks, bn_last, quant_last, **kwargs):
         super().__init__(**kwargs)
@@ -86,10 +85,13 @@ class ResidualGroup(tf.keras.layers.Layer):
         self.quant_last = quant_last
 
     def call(self, inputs, setting=None, training=None):
-        x = through(self.blocks, inputs, setting, training)
-        if self.bn_last is not None:
-            x = tf.nn.relu(through([self.bn_last], x, setting, training))
-        return through([self.quant_last], x, setting, training)
+        if self.bn_last is None:
+            x = inputs
+            for block in self.blocks:
+                x = tf.nn.relu(block(x, setting=setting, training=training))
+            return x
+        x = through([*self.blocks, self.bn_last], inputs, setting, training)
+        return through([self.quant_last], tf.nn.relu(x), setting, training)
 
 
 class ResNet(tf.keras.layers.Layer):
