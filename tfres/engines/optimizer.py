@@ -1,0 +1,50 @@
+"""SGD with momentum as the reference implementations compute it."""
+
+import tensorflow as tf
+
+
+@tf.keras.saving.register_keras_serializable(package="tfres")
+class MomentumSGD(tf.keras.optimizers.Optimizer):
+    """SGD whose momentum buffer holds gradients, not learning-rate-scaled steps.
+
+        m <- momentum m + g;   w <- w - rate m                        (plain)
+                               w <- w - rate (g + momentum m)         (Nesterov)
+
+    This is TensorFlow 1's and PyTorch's form. Keras' own SGD keeps the rate inside the buffer and differs when the rate
+    changes from step to step.
+
+    Args:
+        learning_rate: the rate.
+        momentum: 0 for none.
+        nesterov: see above.
+    """
+
+    def __init__(self, learning_rate=0.1, momentum=0.9, nesterov=True, name="MomentumSGD", **kwargs):
+        super().__init__(name=name, jit_compile=False, **kwargs)
+        self._learning_rate = self._build_learning_rate(learning_rate)
+        self.momentum = momentum
+        self.nesterov = nesterov
+
+    def build(self, var_list):
+        super().build(var_list)
+        if not getattr(self, "buffers", None):
+            self.buffers = [self.add_variable_from_reference(v, "Momentum") for v in var_list]
+
+    def update_step(self, gradient, variable):
+        buffer = self.buffers[self._index_dict[self._var_key(variable)]]
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable.handle,
+            accum=buffer.handle,
+            lr=tf.cast(self.learning_rate, variable.dtype),
+            grad=gradient,
+            momentum=tf.cast(self.momentum, variable.dtype),
+            use_nesterov=self.nesterov,
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "learning_rate": self._serialize_hyperparameter(self._learning_rate),
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+        }
