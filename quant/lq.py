@@ -13,6 +13,7 @@ the proximal term delta also holds for activations (there a singular system stop
 its own code and value when a basis entry is negative.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,8 @@ MAX_BITS = 8
 MOMENTUM = 0.9
 PROXIMAL = 1e-4
 _QUARTILE = 0.6745  # 0.75 quantile of the standard normal
-_FUSE_FROM = 2**20  # elements from which XLA's single pass pays
+_FUSE_FROM = 2**18  # elements from which XLA pays
+_TILES, _LANES = 8, 64
 _MAX_CHAIN_BITS = 4  # up to here comparing with every threshold beats a binary search
 
 
@@ -166,13 +168,15 @@ def _quantize(x, basis, signed, strict, with_statistics):
         results = (y,)
         if with_statistics:
             code = tf.cast(tf.gather(table, order), counts.dtype)  # (C, L, K)
-            gram = tf.einsum("cl,clk,clm->ckm", counts, code, code)
-            results = (y, gram, tf.einsum("cl,clk->ck", sums, code))
+            gram = tf.linalg.matmul(code * counts[..., None], code, transpose_a=True)
+            results = (y, gram, tf.linalg.matmul(sums[:, None], code)[:, 0])
 
         def gradient(dy, *_):
-            if not signed:
-                dy = tf.where(x <= levels[0, -1], dy, tf.zeros([], dy.dtype))
-            return dy, None
+            if signed:
+                return dy, None
+            # dy where x <= top, as one subtraction and the fast kernel of relu's gradient (dy where features > 0).
+            above = tf.math.nextafter(levels[0, -1], tf.constant(np.inf, levels.dtype))
+            return tf.raw_ops.ReluGrad(gradients=dy, features=above - x), None
 
         return results if with_statistics else y, gradient
 
@@ -181,24 +185,34 @@ def _quantize(x, basis, signed, strict, with_statistics):
 
 def _place_by_chain(x, thresholds, outputs, signed, with_statistics):
     """One comparison per threshold. Counts and sums per level are differences of those above each threshold."""
-    # The levels of weights, (C, L), broadcast over the last axis of x; those of activations are scalars.
-    if not signed:
-        thresholds, outputs = thresholds[0], outputs[0]
+    channels = outputs.shape[0]
     axes = list(range(x.shape.rank - 1)) if signed else None
-    counts, sums = [], []
-    if with_statistics:
-        channels = outputs.shape[0] if signed else 1
-        counts.append(tf.cast(tf.size(x) // channels, x.dtype) * tf.ones_like(outputs[..., 0]))
-        sums.append(tf.reduce_sum(x, axes))
-        for i in range(thresholds.shape[-1]):
-            with tf.control_dependencies(sums[-1:]):  # one mask in memory at a time
-                above = tf.cast(x > thresholds[..., i], x.dtype)
-            counts.append(tf.reduce_sum(above, axes))
-            sums.append(tf.reduce_sum(above * x, axes))
-    fuse = with_statistics and (x.shape.num_elements() or 0) >= _FUSE_FROM
+    if not signed:  # one row of scalars instead of (C, L) levels that broadcast over the last axis
+        thresholds, outputs = thresholds[0], outputs[0]
+    if not with_statistics:
+        return _select(x, thresholds, outputs), None, None
+    if not signed and _fusible(x):
+        tiles = tf.reshape(x, [_TILES, -1, _LANES])
+        y, *above = _fused_compare(tiles, thresholds, outputs)
+        y = tf.reshape(y, tf.shape(x))
+        counts, sums = (tf.reduce_sum(partial, [1, 2]) for partial in above)
+    else:
+        y, counts, sums = _compare(x, thresholds, outputs, axes)
+    total = tf.cast(tf.size(x) // channels, x.dtype) * tf.ones_like(sums[:1])
+    return y, _per_level(tf.concat([total, counts], axis=0)), _per_level(sums)
+
+
+def _compare(x, thresholds, outputs, axes):
+    """Levels, and above every threshold (first axis) the count and, after the sum of all, the sum of `x` over `axes`."""
+    counts, sums = [], [tf.reduce_sum(x, axes)]
+    for i in range(thresholds.shape[-1]):
+        with tf.control_dependencies(sums[-1:]):  # one mask in memory at a time
+            above = tf.cast(x > thresholds[..., i], x.dtype)
+        counts.append(tf.reduce_sum(above, axes))
+        sums.append(tf.reduce_sum(above * x, axes))
     with tf.control_dependencies(sums[-1:]):
-        y = (_fused_select if fuse else _select)(x, thresholds, outputs)
-    return y, _per_level(counts), _per_level(sums)
+        y = _select(x, thresholds, outputs)
+    return y, tf.stack(counts), tf.stack(sums)
 
 
 def _select(x, thresholds, outputs):
@@ -210,15 +224,18 @@ def _select(x, thresholds, outputs):
     return y
 
 
-# One pass over the tensor instead of one per level; only in training, so that exported graphs need no XLA.
-_fused_select = tf.function(_select, jit_compile=True)
+# XLA makes one pass for the levels and vectorised column sums per tile; in training only, so exports need no XLA.
+_fused_compare = tf.function(functools.partial(_compare, axes=1), jit_compile=True)
+
+
+def _fusible(x):
+    size = x.shape.num_elements() or 0
+    return size >= _FUSE_FROM and size % (_TILES * _LANES) == 0 and x.dtype == tf.float32
 
 
 def _per_level(above):
-    """From [total, above threshold 0, above threshold 1, ...] to `(C, L)` figures per level."""
-    if not above:
-        return None
-    above = tf.reshape(tf.stack(above, axis=-1), [-1, len(above)])
+    """From [all, above threshold 0, above threshold 1, ...] (first axis) to `(C, L)` figures per level."""
+    above = tf.transpose(tf.reshape(above, [above.shape[0], -1]))
     return above - tf.pad(above[:, 1:], [[0, 0], [0, 1]])
 
 
