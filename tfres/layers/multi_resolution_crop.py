@@ -87,7 +87,7 @@ def _resize(images, resolution, method):
         return images
     size = [resolution, resolution]
     if method == "nearest":
-        return tf.compat.v1.image.resize_nearest_neighbor(images, size)
+        return tf.raw_ops.ResizeNearestNeighbor(images=images, size=size)
     if method == "align_corners":
-        return tf.compat.v1.image.resize_bilinear(images, size, align_corners=True)
+        return tf.raw_ops.ResizeBilinear(images=images, size=size, align_corners=True)
     return tf.image.resize(images, size, antialias=True)

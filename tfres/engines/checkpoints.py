@@ -1,0 +1,98 @@
+"""Checkpoints: TensorFlow's name-based files, the same for both engines.
+
+A checkpoint `model-<step>` holds every variable of the model, the optimizer's buffers as `<variable>/Momentum` and
+`global_step`. TensorFlow's saver writes data and index under temporary names, renames them and then rewrites the file
+`checkpoint` that names the newest, so a killed run leaves the previous checkpoint in force.
+"""
+
+import pathlib
+
+import tensorflow as tf
+
+PREFIX = "model"
+SLOT = "/Momentum"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that does not fit or cannot be read."""
+
+
+def latest_checkpoint(folder):
+    """Prefix of the newest complete checkpoint in a folder, or None."""
+    return tf.train.latest_checkpoint(str(folder))
+
+
+def find_checkpoint(path):
+    """Prefix meant by a run folder, a checkpoint folder or a prefix.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = pathlib.Path(path)
+    for folder in (path / "checkpoints", path):
+        if folder.is_dir() and latest_checkpoint(folder):
+            return latest_checkpoint(folder)
+    if path.with_name(path.name + ".index").exists():
+        return str(path)
+    raise CheckpointError(f"`load` must be a run folder, a folder of checkpoints or a prefix. Received: load={path}.")
+
+
+def read_checkpoint(prefix):
+    """All tensors of a checkpoint by name.
+
+    Raises:
+        CheckpointError: unreadable.
+    """
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"Checkpoint {prefix} cannot be read: {error}") from error
+
+
+def clean(folder):
+    """Remove what a killed run left half-written: temporary files and checkpoints that are not listed."""
+    folder = pathlib.Path(folder)
+    state = tf.train.get_checkpoint_state(str(folder)) if folder.is_dir() else None
+    listed = {pathlib.Path(path).name for path in state.all_model_checkpoint_paths} if state else set()
+    for path in folder.glob(f"{PREFIX}-*"):
+        if path.name.split(".")[0] not in listed:
+            if path.is_dir():
+                for part in path.iterdir():
+                    part.unlink()
+                path.rmdir()
+            else:
+                path.unlink()
+    for path in [*folder.glob("*.tmp*"), *folder.glob("*.tempstate*")]:
+        path.unlink(missing_ok=True)
+
+
+def make_saver(variables, folder, keep):
+    """A saver for `folder` that goes on counting the checkpoints already there.
+
+    Args:
+        variables: list of variables, or mapping of name to variable.
+        folder: of the checkpoints.
+        keep: how many newest ones are kept.
+    """
+    saver = tf.compat.v1.train.Saver(variables, max_to_keep=keep, save_relative_paths=True)
+    state = tf.train.get_checkpoint_state(str(folder))
+    if state:
+        saver.recover_last_checkpoints(state.all_model_checkpoint_paths)
+    return saver
+
+
+def save(saver, session, folder, step):
+    """Write one checkpoint.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written; the previous checkpoint stays in force.
+    """
+    try:
+        return saver.save(session, str(pathlib.Path(folder) / PREFIX), global_step=step, write_meta_graph=False)
+    except (tf.errors.OpError, OSError) as error:
+        newest = latest_checkpoint(folder)
+        raise CheckpointError(
+            f"The checkpoint of step {step} could not be saved in {folder}: {error.__class__.__name__}: {error} "
+            f"The last complete one is {newest}; the same command goes on from there."
+        ) from error

@@ -1,0 +1,1 @@
+"""Accuracy, cost and latency per setting: the query table and its plot."""

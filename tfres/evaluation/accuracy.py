@@ -1,0 +1,50 @@
+"""Top-1 and top-5 accuracy per setting."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfres.data.pipeline import validation_batches
+from tfres.objectives.ensemble_distillation import ensemble
+
+
+def evaluate(model, crop, source, recipe, settings=None, with_ensemble=False):
+    """Accuracy on the validation split.
+
+    Args:
+        model: built.
+        crop: `MultiResolutionCrop`.
+        source: `Source`.
+        recipe: `DataRecipe`.
+        settings: which settings; None for all of the model's.
+        with_ensemble: also the ensemble of all settings, weighted by the model's alpha.
+
+    Returns:
+        dict: name of the setting (or "ensemble") -> `{"top1": share, "top5": share}`.
+    """
+    settings = settings or model.settings
+
+    @tf.function(reduce_retracing=True)
+    def hits(images, labels):
+        logits = {str(s): model(crop.at(images, s.resolution), setting=s, training=False) for s in settings}
+        if with_ensemble:
+            logits["ensemble"] = ensemble([logits[str(s)] for s in model.settings], model.alpha)
+        return {name: count_hits(labels, z) for name, z in logits.items()}
+
+    totals, seen = {}, 0
+    for images, labels, _ in validation_batches(source, recipe, crop.resolutions[0]):
+        seen += len(labels)
+        for name, value in hits(images, labels).items():
+            totals[name] = totals.get(name, 0) + value.numpy().astype(np.int64)
+    return {name: dict(zip(("top1", "top5"), (value / seen).tolist(), strict=True)) for name, value in totals.items()}
+
+
+def count_hits(labels, logits):
+    """Pictures whose label is the best, and among the five best classes; int32 `(2,)`."""
+    return tf.stack(
+        [tf.math.count_nonzero(tf.math.in_top_k(labels, tf.cast(logits, tf.float32), k), dtype=tf.int32) for k in (1, 5)]
+    )
+
+
+def metric_names(accuracies):
+    """Flat names for logs: `validation_top1_r32`."""
+    return {f"validation_{k}_{name}": value for name, both in accuracies.items() for k, value in both.items()}
