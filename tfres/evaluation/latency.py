@@ -1,0 +1,51 @@
+"""Latency of a setting on this machine."""
+
+import os
+import platform
+import time
+
+import numpy as np
+import tensorflow as tf
+
+
+def measure_latency(model, settings=None, batch=1, repeats=30, warmup=3):
+    """Time of one call per setting, all settings interleaved.
+
+    Args:
+        model: built.
+        settings: default all of the model's.
+        batch: images per call.
+        repeats: timed calls per setting.
+        warmup: calls before.
+
+    Returns:
+        dict: name of the setting -> `{"ms": median, "ms_p90": 90th percentile}`.
+    """
+    settings = settings or model.settings
+    calls = {}
+    for setting in settings:
+        side = setting.resolution
+        function = tf.function(lambda images, setting=setting: model(images, setting=setting, training=False))
+        images = tf.zeros([batch, side, side, 3])
+        concrete = function.get_concrete_function(tf.TensorSpec(images.shape))
+        calls[str(setting)] = (concrete, images)
+    times = {name: [] for name in calls}
+    for repeat in range(warmup + repeats):
+        for name, (concrete, images) in calls.items():
+            start = time.perf_counter()
+            concrete(images).numpy()
+            if repeat >= warmup:
+                times[name].append(1000 * (time.perf_counter() - start))
+    return {name: {"ms": float(np.median(t)), "ms_p90": float(np.percentile(t, 90))} for name, t in times.items()}
+
+
+def machine():
+    """One line that names this machine."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    gpus = tf.config.list_physical_devices("GPU")
+    return f"{name}, {os.cpu_count()} cores, {len(gpus)} GPUs, TensorFlow {tf.__version__}"

@@ -1,0 +1,80 @@
+"""Recipe and run to objects: what the commands have in common."""
+
+import dataclasses
+
+from tfres.data import open_source
+from tfres.engines import checkpoints
+from tfres.engines.training import load_weights, make_crop
+from tfres.models.rsnet import PRESETS, from_preset
+from tfres.recipe import RecipeError
+
+
+def resolve(recipe):
+    """Fill in what the recipe leaves to the preset and to the data.
+
+    Args:
+        recipe: `Recipe`.
+
+    Returns:
+        `(resolved recipe, source)`.
+
+    Raises:
+        RecipeError: unknown architecture, or a number of classes that the data contradicts.
+        DataError: no usable data.
+    """
+    if recipe.model.arch not in PRESETS:
+        raise RecipeError(f"`arch` must be one of {', '.join(PRESETS)}. Received: arch={recipe.model.arch!r}.")
+    preset = PRESETS[recipe.model.arch]
+    resolutions = sorted(recipe.model.resolutions or preset["resolutions"], reverse=True)
+    source = open_source(recipe.data, resolutions[0], recipe.model.classes)
+    classes = recipe.model.classes or len(source.classes)
+    if classes < len(source.classes):
+        raise RecipeError(f"`classes` must be at least the data's {len(source.classes)}. Received: classes={classes}.")
+    data = dataclasses.replace(
+        recipe.data,
+        crop=recipe.data.crop or source.crop,
+        lighting=source.lighting if recipe.data.lighting is None else recipe.data.lighting,
+        mean=list(recipe.data.mean or source.mean),
+        std=list(recipe.data.std or source.std),
+    )
+    model = dataclasses.replace(recipe.model, resolutions=resolutions, classes=classes)
+    return dataclasses.replace(recipe, model=model, data=data), source
+
+
+def build_model(recipe):
+    """A new built network of a resolved recipe."""
+    model = from_preset(recipe.arch, **{k: v for k, v in dataclasses.asdict(recipe).items() if k != "arch"})
+    model.build()
+    return model
+
+
+def load_run(run, checkpoint=None):
+    """The network of a run with the weights of its newest checkpoint, and its crop layer.
+
+    Args:
+        run: `Run`.
+        checkpoint: another checkpoint's prefix.
+
+    Returns:
+        `(model, MultiResolutionCrop)`.
+
+    Raises:
+        RecipeError: no run there. CheckpointError: no checkpoint, or of another network.
+    """
+    recipe = run.recipe()
+    model = build_model(recipe.model)
+    load_weights(model, checkpoint or run.checkpoints)
+    return model, make_crop(recipe)
+
+
+def checkpoint_of_step(run, step):
+    """Prefix of the checkpoint of a step.
+
+    Raises:
+        CheckpointError: the run has none of that step (those it has are named).
+    """
+    prefix = run.checkpoints / f"{checkpoints.PREFIX}-{step}"
+    if not prefix.with_name(prefix.name + ".index").exists():
+        kept = sorted(int(path.stem.split("-")[1]) for path in run.checkpoints.glob("model-*.index"))
+        raise checkpoints.CheckpointError(f"{run.path} has no checkpoint of step {step}; it has {kept}.")
+    return str(prefix)
