@@ -22,6 +22,7 @@ _PUBLIC = {
     "QuantDense": "layers",
     "QuantDepthwiseConv2D": "layers",
     "ActivationQuantizer": "quantizers",
+    "FixedLevels": "quantizers",
     "WeightQuantizer": "quantizers",
     "StepScope": "step",
     "LQActivationQuantizer": "tfmot_bridge",

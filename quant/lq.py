@@ -85,6 +85,29 @@ def sorted_levels(basis, signed):
     return descending[:, ::-1], order[:, ::-1]
 
 
+def level_table(basis, signed, strict=False):
+    """What a quantizer of this basis looks up.
+
+    Returns:
+        `(thresholds (C, L-1), outputs (C, L), codes' indices (C, L))`, places in ascending order. `strict`: the reference's
+        lowest place (code 0...0 or -1...-1; activations output 0).
+    """
+    levels, order = sorted_levels(basis, signed)
+    thresholds = 0.5 * levels[:, :-1] + 0.5 * levels[:, 1:]
+    if strict:
+        order = tf.concat([tf.zeros_like(order[:, :1]), order[:, 1:]], axis=1)
+        if not signed:
+            levels = tf.concat([tf.zeros_like(levels[:, :1]), levels[:, 1:]], axis=1)
+    return thresholds, levels, order
+
+
+def place(x, thresholds, levels):
+    """Level of every value of `x` by given `(L-1,)` thresholds and `(L,)` levels; no gradient."""
+    if levels.shape[0] <= 2**_MAX_CHAIN_BITS:
+        return _select(x, tf.unstack(thresholds), tf.unstack(levels))
+    return tf.gather(levels, tf.reshape(tf.searchsorted(thresholds, tf.reshape(x, [-1])), tf.shape(x)))
+
+
 def quantize(x, basis, signed, strict=False):
     """Nearest level of every value, with the straight-through gradient (see the module's formulas).
 
@@ -155,16 +178,10 @@ def _quantize(x, basis, signed, strict, with_statistics):
 
     @tf.custom_gradient
     def straight_through(x, basis):
-        levels, order = sorted_levels(basis, signed)
-        if strict and not signed:
-            outputs = tf.concat([tf.zeros_like(levels[:, :1]), levels[:, 1:]], axis=1)
-        else:
-            outputs = levels
-        if strict:
-            order = tf.concat([tf.zeros_like(order[:, :1]), order[:, 1:]], axis=1)
-        thresholds = 0.5 * levels[:, :-1] + 0.5 * levels[:, 1:]
-        place = _place_by_chain if bits <= _MAX_CHAIN_BITS else _place_by_search
-        y, counts, sums = place(x, thresholds, outputs, signed, with_statistics)
+        thresholds, outputs, order = level_table(basis, signed, strict)
+        top = outputs[0, -1]
+        assign = _place_by_chain if bits <= _MAX_CHAIN_BITS else _place_by_search
+        y, counts, sums = assign(x, thresholds, outputs, signed, with_statistics)
         results = (y,)
         if with_statistics:
             code = tf.cast(tf.gather(table, order), counts.dtype)  # (C, L, K)
@@ -175,7 +192,7 @@ def _quantize(x, basis, signed, strict, with_statistics):
             if signed:
                 return dy, None
             # dy where x <= top, as one subtraction and the fast kernel of relu's gradient (dy where features > 0).
-            above = tf.math.nextafter(levels[0, -1], tf.constant(np.inf, levels.dtype))
+            above = tf.math.nextafter(top, tf.constant(np.inf, top.dtype))
             return tf.raw_ops.ReluGrad(gradients=dy, features=above - x), None
 
         return results if with_statistics else y, gradient
@@ -187,8 +204,8 @@ def _place_by_chain(x, thresholds, outputs, signed, with_statistics):
     """One comparison per threshold. Counts and sums per level are differences of those above each threshold."""
     channels = outputs.shape[0]
     axes = list(range(x.shape.rank - 1)) if signed else None
-    if not signed:  # one row of scalars instead of (C, L) levels that broadcast over the last axis
-        thresholds, outputs = thresholds[0], outputs[0]
+    # Levels of weights, (C,) each, broadcast over the last axis; those of activations are scalars.
+    thresholds, outputs = (tf.unstack(table if signed else table[0], axis=-1) for table in (thresholds, outputs))
     if not with_statistics:
         return _select(x, thresholds, outputs), None, None
     if not signed and _fusible(x):
@@ -203,11 +220,11 @@ def _place_by_chain(x, thresholds, outputs, signed, with_statistics):
 
 
 def _compare(x, thresholds, outputs, axes):
-    """Levels, and above every threshold (first axis) the count and, after the sum of all, the sum of `x` over `axes`."""
+    """From lists of thresholds and levels: the level of every value, and above every threshold (first axis) the count and, after the sum of all, the sum of `x` over `axes`."""
     counts, sums = [], [tf.reduce_sum(x, axes)]
-    for i in range(thresholds.shape[-1]):
+    for threshold in thresholds:
         with tf.control_dependencies(sums[-1:]):  # one mask in memory at a time
-            above = tf.cast(x > thresholds[..., i], x.dtype)
+            above = tf.cast(x > threshold, x.dtype)
         counts.append(tf.reduce_sum(above, axes))
         sums.append(tf.reduce_sum(above * x, axes))
     with tf.control_dependencies(sums[-1:]):
@@ -216,11 +233,11 @@ def _compare(x, thresholds, outputs, axes):
 
 
 def _select(x, thresholds, outputs):
-    y = tf.where(x > thresholds[..., 0], outputs[..., 1], outputs[..., 0])
-    for i in range(1, thresholds.shape[-1]):
+    y = tf.where(x > thresholds[0], outputs[1], outputs[0])
+    for threshold, output in zip(thresholds[1:], outputs[2:], strict=True):
         with tf.control_dependencies([y]):
-            above = x > thresholds[..., i]
-        y = tf.where(above, outputs[..., i + 1], y)
+            above = x > threshold
+        y = tf.where(above, output, y)
     return y
 
 

@@ -108,6 +108,46 @@ class WeightQuantizer(_LQLayer):
 
 
 @tf.keras.saving.register_keras_serializable(package="quant")
+class FixedLevels(tf.keras.layers.Layer):
+    """The served form of `ActivationQuantizer`: levels and thresholds computed once, outputs equal bit for bit.
+
+    Args:
+        bits: 1 to 8.
+        sets: how many sets of levels there are (one per setting with private bases, else one).
+
+    Variables `levels` `(sets, 2**bits)` and `thresholds` `(sets, 2**bits - 1)`; `setting` is the number of the set, a
+    scalar integer or tensor, and is not needed for one set.
+    """
+
+    def __init__(self, bits, sets=1, **kwargs):
+        super().__init__(**kwargs)
+        self.bits = bits
+        self.sets = sets
+        self._autocast = False
+
+    def get_config(self):
+        return {**super().get_config(), "bits": self.bits, "sets": self.sets}
+
+    def build(self, input_shape):
+        def add(name, count):
+            return self.add_weight(name=name, shape=(self.sets, count), initializer="zeros", trainable=False)
+
+        self.levels, self.thresholds = add("levels", 2**self.bits), add("thresholds", 2**self.bits - 1)
+        super().build(input_shape)
+
+    def assign(self, bases, strict=False):
+        """Take the levels of `(K, 1)` bases, one per set."""
+        tables = [lq.level_table(tf.convert_to_tensor(basis), False, strict) for basis in bases]
+        self.levels.assign(tf.concat([outputs for _, outputs, _ in tables], axis=0))
+        self.thresholds.assign(tf.concat([thresholds for thresholds, _, _ in tables], axis=0))
+
+    def call(self, inputs, setting=None, training=None):
+        number = 0 if self.sets == 1 else setting
+        values = tf.cast(inputs, self.levels.dtype)
+        return tf.cast(lq.place(values, self.thresholds[number], self.levels[number]), inputs.dtype)
+
+
+@tf.keras.saving.register_keras_serializable(package="quant")
 class ActivationQuantizer(_LQLayer):
     """Quantizes activations to levels from 0 upwards, one basis per tensor.
 
@@ -146,6 +186,11 @@ class ActivationQuantizer(_LQLayer):
         else:
             self._bases = {"": self._add_basis(initial)}
         super().build(input_shape)
+
+    @property
+    def bases(self):
+        """The `(K, 1)` basis variables: one per setting if private, else one."""
+        return [basis for basis, _, _ in self._bases.values()]
 
     def variables_of(self, setting):
         """`(basis, basis_biased, basis_updates)` used at `setting`."""

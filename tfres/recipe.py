@@ -60,6 +60,8 @@ class DataRecipe:
     Args:
         source: cifar10, fake (random pictures), a folder with train/ and val/, or a pattern or folder of TFRecord files.
         batch_size: images per step over all devices.
+        side: pixels of the one crop per picture from which the step makes all resolutions; null for the larger of the
+            preset's and the model's largest resolution.
         crop: random crop in training: pad (by an eighth on every side, then crop), area (8-100 % of the area, aspect
             3/4 to 4/3, resized) or none; null for pad on cifar10, area otherwise.
         resize: how the step makes the smaller resolutions: nearest, bilinear or align_corners.
@@ -77,6 +79,7 @@ class DataRecipe:
 
     source: str = "cifar10"
     batch_size: int = 128
+    side: int | None = None
     crop: Literal["pad", "area", "none"] | None = None
     resize: Literal["nearest", "bilinear", "align_corners"] = "nearest"
     flip: bool = True
@@ -92,6 +95,7 @@ class DataRecipe:
 
     def __post_init__(self):
         _require(self.batch_size > 0, "batch_size", "positive", self.batch_size)
+        _require(self.side is None or self.side > 0, "side", "positive", self.side)
         _require(self.fake_size > 0, "fake_size", "positive", self.fake_size)
         _require(self.limit is None or self.limit > 0, "limit", "positive", self.limit)
         _require(self.lighting is None or self.lighting >= 0, "lighting", "zero or positive", self.lighting)

@@ -5,6 +5,7 @@ import dataclasses
 from tfres.data import open_source
 from tfres.engines import checkpoints
 from tfres.engines.training import load_weights, make_crop
+from tfres.layers import SwitchableBatchNorm
 from tfres.models.rsnet import PRESETS, from_preset
 from tfres.recipe import RecipeError
 
@@ -26,12 +27,14 @@ def resolve(recipe):
         raise RecipeError(f"`arch` must be one of {', '.join(PRESETS)}. Received: arch={recipe.model.arch!r}.")
     preset = PRESETS[recipe.model.arch]
     resolutions = sorted(recipe.model.resolutions or preset["resolutions"], reverse=True)
-    source = open_source(recipe.data, resolutions[0], recipe.model.classes)
+    side = recipe.data.side or max(*resolutions, *preset["resolutions"])
+    source = open_source(dataclasses.replace(recipe.data, side=side), recipe.model.classes)
     classes = recipe.model.classes or len(source.classes)
     if classes < len(source.classes):
         raise RecipeError(f"`classes` must be at least the data's {len(source.classes)}. Received: classes={classes}.")
     data = dataclasses.replace(
         recipe.data,
+        side=side,
         crop=recipe.data.crop or source.crop,
         lighting=source.lighting if recipe.data.lighting is None else recipe.data.lighting,
         mean=list(recipe.data.mean or source.mean),
@@ -78,3 +81,21 @@ def checkpoint_of_step(run, step):
         kept = sorted(int(path.stem.split("-")[1]) for path in run.checkpoints.glob("model-*.index"))
         raise checkpoints.CheckpointError(f"{run.path} has no checkpoint of step {step}; it has {kept}.")
     return str(prefix)
+
+
+def borrow_statistics(model, resolution, other, other_resolution):
+    """Overwrite the moving means and variances of one resolution's norms by another network's.
+
+    Raises:
+        CheckpointError: the networks differ.
+    """
+    norms, others = (
+        [layer for layer in network._flatten_layers() if isinstance(layer, SwitchableBatchNorm)] for network in (model, other)
+    )
+    if len(norms) != len(others) or other_resolution not in [s.resolution for s in other.settings]:
+        raise checkpoints.CheckpointError(
+            f"The run that lends its statistics must have the same architecture and be trained at {other_resolution}."
+        )
+    for norm, lender in zip(norms, others, strict=True):
+        for name in ("moving_mean", "moving_variance"):
+            norm.branch(f"r{resolution}")[name].assign(lender.branch(f"r{other_resolution}")[name])

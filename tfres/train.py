@@ -101,13 +101,13 @@ def main(argv=None):
     run_path = run_folder(recipe, arguments)
 
     from tfres import session
-    from tfres.engines import train
+    from tfres.engines.training import epoch_steps, train
     from tfres.evaluation import accuracy, table
     from tfres.run import Run
 
     recipe, source = session.resolve(recipe)
     run = Run(run_path)
-    run.create(recipe, {"classes": source.classes})
+    run.create(recipe, {"classes": source.classes, "steps_per_epoch": epoch_steps(recipe, source)[0]})
     train(recipe, run, source, lambda: session.build_model(recipe.model))
     model, crop = session.load_run(run)
     accuracies = accuracy.evaluate(model, crop, source, recipe.data, with_ensemble=recipe.training.kd)

@@ -25,7 +25,7 @@ def steps_in(split, batch_size):
     return split.size // batch_size
 
 
-def training_batches(source, recipe, resolution, seed, first_step=0):
+def training_batches(source, recipe, seed, first_step=0):
     """Endless training batches from step `first_step` on; the same whether or not a run was interrupted.
 
     Order and random crops depend on `seed`, the pass and the position only. (TFRecord files: files are shuffled per
@@ -33,13 +33,12 @@ def training_batches(source, recipe, resolution, seed, first_step=0):
 
     Args:
         source: `Source`.
-        recipe: `DataRecipe`.
-        resolution: side in pixels of the pictures.
+        recipe: `DataRecipe`, its `side` filled in.
         seed: integer.
         first_step: steps already made.
 
     Returns:
-        `tf.data.Dataset` of uint8 RGB `(batch_size, resolution, resolution, 3)`, int32 labels `(batch_size,)`,
+        `tf.data.Dataset` of uint8 RGB `(batch_size, side, side, 3)`, int32 labels `(batch_size,)`,
         int32 seed `(2,)` for the random part that is left to the device.
     """
     split, batch = source.train, recipe.batch_size
@@ -52,13 +51,13 @@ def training_batches(source, recipe, resolution, seed, first_step=0):
 
     def prepare(position, example):
         picture, label = example
-        return _training_picture(picture, crop, resolution, _pair(seed, position)), label
+        return _training_picture(picture, crop, recipe.side, _pair(seed, position)), label
 
     def finish(step, batch_of):
         images, labels = batch_of
         batch_seed = _pair(seed, step)
         if isinstance(split, ArraySplit):
-            images = _memory_pictures(split, images, resolution)
+            images = _memory_pictures(split, images, recipe.side)
         if crop == "pad":
             images = transforms.pad_crop(images, batch_seed + 2)
         for augment in layers:
@@ -77,7 +76,7 @@ def training_batches(source, recipe, resolution, seed, first_step=0):
     return batches.map(finish, tf.data.AUTOTUNE).prefetch(4)
 
 
-def validation_batches(source, recipe, resolution):
+def validation_batches(source, recipe):
     """The validation split in order, the last batch smaller; elements as of `training_batches`.
 
     Pictures in memory at another size and files are resized (shortest edge 256/224 of the side, bicubic) and cut in the
@@ -86,11 +85,11 @@ def validation_batches(source, recipe, resolution):
     split = source.validation
 
     def prepare(picture, label):
-        return transforms.centre_crop(transforms.decode(picture), resolution), label
+        return transforms.centre_crop(transforms.decode(picture), recipe.side), label
 
     def finish(images, labels):
         if isinstance(split, ArraySplit):
-            images = _memory_pictures(split, images, resolution)
+            images = _memory_pictures(split, images, recipe.side)
         return images, _checked(labels, len(source.classes)), tf.zeros([2], tf.int32)
 
     examples = _in_order(split)
@@ -165,20 +164,20 @@ def _indexed(split, indices):
     return indices.map(lambda i: (tf.io.read_file(paths[i]), labels[i]), tf.data.AUTOTUNE)
 
 
-def _training_picture(picture, crop, resolution, seed):
+def _training_picture(picture, crop, side, seed):
     if crop == "area":
-        return transforms.area_crop(picture, resolution, seed)
-    return transforms.centre_crop(transforms.decode(picture), resolution)
+        return transforms.area_crop(picture, side, seed)
+    return transforms.centre_crop(transforms.decode(picture), side)
 
 
-def _memory_pictures(split, indices, resolution):
-    """Pictures of a batch of indices, at `resolution`. They stay outside the graph, which could not hold them."""
+def _memory_pictures(split, indices, side):
+    """Pictures of a batch of indices, at `side`. They stay outside the graph, which could not hold them."""
     images = tf.numpy_function(lambda i: split.images[i], [indices], tf.uint8)
     images = tf.ensure_shape(images, [indices.shape[0], *split.images.shape[1:]])
-    if images.shape[1] == resolution:
+    if images.shape[1] == side:
         return images
-    resize = lambda image: transforms.centre_crop(image, resolution)  # noqa: E731
-    return tf.map_fn(resize, images, fn_output_signature=tf.TensorSpec([resolution, resolution, 3], tf.uint8))
+    resize = lambda image: transforms.centre_crop(image, side)  # noqa: E731
+    return tf.map_fn(resize, images, fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8))
 
 
 def _augmentations(specifications):

@@ -73,12 +73,11 @@ class Source:
     lighting: float = 0.1
 
 
-def open_source(recipe, resolution, classes=None):
+def open_source(recipe, classes=None):
     """The source that a `DataRecipe` names.
 
     Args:
-        recipe: the data recipe.
-        resolution: largest resolution of the network, the side of fake pictures.
+        recipe: the data recipe, its `side` filled in.
         classes: number of classes the network has, where the data cannot tell (fake, TFRecord); None if unknown.
 
     Returns:
@@ -92,7 +91,7 @@ def open_source(recipe, resolution, classes=None):
         train, validation = ArraySplit(images, labels), ArraySplit(test_images, test_labels)
         source = Source(list(cifar10.CLASSES), train, validation, cifar10.MEAN, cifar10.STD, "pad", 0.0)
     elif recipe.source == "fake":
-        source = _fake(recipe.fake_size, resolution, classes or 10)
+        source = _fake(recipe.fake_size, recipe.side, classes or 10)
     else:
         files = _record_files(recipe.source)
         source = _records(recipe, files, classes) if files else _folder(pathlib.Path(recipe.source))
@@ -101,10 +100,10 @@ def open_source(recipe, resolution, classes=None):
     return source
 
 
-def _fake(size, resolution, classes):
+def _fake(size, side, classes):
     def split(seed):
         rng = np.random.Generator(np.random.PCG64(seed))
-        images = rng.integers(0, 256, (size, resolution, resolution, 3), np.uint8)
+        images = rng.integers(0, 256, (size, side, side, 3), np.uint8)
         return ArraySplit(images, rng.integers(0, classes, size))
 
     return Source([str(i) for i in range(classes)], split(0), split(1), crop="pad", lighting=0.0)

@@ -62,7 +62,7 @@ def run(plan):
     trainer = Trainer(plan)
     saver = checkpoints.make_saver(trainer.variables(), folder, recipe.training.keep_checkpoints)
     progress = Progress(plan)
-    batches = iter(training_batches(plan.source, recipe.data, plan.resolution, recipe.training.seed, plan.first_step))
+    batches = iter(training_batches(plan.source, recipe.data, recipe.training.seed, plan.first_step))
     try:
         for step in range(plan.first_step, plan.total_steps):
             terms = trainer.step(*next(batches), tf.constant(plan.rate(step)))

@@ -66,7 +66,7 @@ def build(plan):
     devices = plan.recipe.training.devices
     data = dataclasses.replace(plan.recipe.data, batch_size=plan.recipe.data.batch_size // max(1, len(devices)))
     first_batch = plan.first_step * max(1, len(devices))
-    batches = training_batches(plan.source, data, plan.resolution, plan.recipe.training.seed, first_batch)
+    batches = training_batches(plan.source, data, plan.recipe.training.seed, first_batch)
     network = _Network(plan)
     trainer = SimpleTrainer() if len(devices) < 2 else SyncMultiGPUTrainerParameterServer(devices)
     trainer.setup_graph(network.get_input_signature(), _input(batches), network.build_graph, network.get_optimizer)
@@ -91,7 +91,7 @@ class _Network(ModelDesc):
             self.names.append("ensemble")
 
     def inputs(self):
-        side = self.plan.resolution
+        side = self.plan.recipe.data.side
         return [
             tf.TensorSpec((None, side, side, 3), tf.uint8, "images"),
             tf.TensorSpec((None,), tf.int32, "labels"),
@@ -215,7 +215,7 @@ class _SizedInput(TFDatasetInput):
 
 
 def _validation_input(plan):
-    batches = validation_batches(plan.source, plan.recipe.data, plan.resolution)
+    batches = validation_batches(plan.source, plan.recipe.data)
     return _SizedInput(_version1(batches), -(-plan.source.validation.size // plan.recipe.data.batch_size))
 
 

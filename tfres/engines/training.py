@@ -54,10 +54,6 @@ class Plan:
     def total_steps(self):
         return self.recipe.training.epochs * self.steps_per_epoch
 
-    @property
-    def resolution(self):
-        return max(self.recipe.model.resolutions)
-
     def rate(self, step):
         return learning_rate(self.recipe.training, step, self.steps_per_epoch)
 
@@ -93,11 +89,9 @@ def train(recipe, run, source, build_model):
         DataError: unusable pictures or labels, named. CheckpointError: does not fit or cannot be written.
         NonFiniteLoss: names the steps.
     """
-    steps = recipe.training.steps_per_epoch or steps_in(source.train, recipe.data.batch_size)
-    saves = min(recipe.training.saves_per_epoch, steps)
-    per_save = math.ceil(steps / saves)
+    per_epoch, per_save = epoch_steps(recipe, source)
     start = starting_values(recipe, run, build_model)
-    plan = Plan(recipe, run, source, build_model, start, per_save * saves, per_save)
+    plan = Plan(recipe, run, source, build_model, start, per_epoch, per_save)
     if plan.first_step >= plan.total_steps:
         logger.info("The run is complete at step %d.", plan.first_step)
         return plan
@@ -111,6 +105,14 @@ def train(recipe, run, source, build_model):
                 raise DataError("Unusable pictures:\n  " + "\n  ".join(faults)) from error
         raise
     return plan
+
+
+def epoch_steps(recipe, source):
+    """Steps per epoch, rounded up to whole saves, and steps per save."""
+    steps = recipe.training.steps_per_epoch or steps_in(source.train, recipe.data.batch_size)
+    saves = min(recipe.training.saves_per_epoch, steps)
+    per_save = math.ceil(steps / saves)
+    return per_save * saves, per_save
 
 
 def starting_values(recipe, run, build_model):

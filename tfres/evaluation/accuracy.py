@@ -7,7 +7,7 @@ from tfres.data.pipeline import validation_batches
 from tfres.objectives.ensemble_distillation import ensemble
 
 
-def evaluate(model, crop, source, recipe, settings=None, with_ensemble=False):
+def evaluate(model, crop, source, recipe, points=None, with_ensemble=False):
     """Accuracy on the validation split.
 
     Args:
@@ -15,23 +15,26 @@ def evaluate(model, crop, source, recipe, settings=None, with_ensemble=False):
         crop: `MultiResolutionCrop`.
         source: `Source`.
         recipe: `DataRecipe`.
-        settings: which settings; None for all of the model's.
-        with_ensemble: also the ensemble of all settings, weighted by the model's alpha.
+        points: name -> `(setting, resolution)`; None for every setting at its own resolution.
+        with_ensemble: also the ensemble of all settings, weighted by the model's alpha (needs all settings as points).
 
     Returns:
-        dict: name of the setting (or "ensemble") -> `{"top1": share, "top5": share}`.
+        dict: name of the point (or "ensemble") -> `{"top1": share, "top5": share}`.
     """
-    settings = settings or model.settings
+    points = points or {str(setting): (setting, setting.resolution) for setting in model.settings}
 
     @tf.function(reduce_retracing=True)
     def hits(images, labels):
-        logits = {str(s): model(crop.at(images, s.resolution), setting=s, training=False) for s in settings}
+        logits = {
+            name: model(crop.at(images, resolution), setting=setting, training=False)
+            for name, (setting, resolution) in points.items()
+        }
         if with_ensemble:
-            logits["ensemble"] = ensemble([logits[str(s)] for s in model.settings], model.alpha)
+            logits["ensemble"] = ensemble(list(logits.values()), model.alpha)
         return {name: count_hits(labels, z) for name, z in logits.items()}
 
     totals, seen = {}, 0
-    for images, labels, _ in validation_batches(source, recipe, crop.resolutions[0]):
+    for images, labels, _ in validation_batches(source, recipe):
         seen += len(labels)
         for name, value in hits(images, labels).items():
             totals[name] = totals.get(name, 0) + value.numpy().astype(np.int64)

@@ -1,6 +1,6 @@
 """Layers shared by the families."""
 
 from tfres.layers.multi_resolution_crop import MultiResolutionCrop
-from tfres.layers.switchable_batch_norm import SwitchableBatchNorm
+from tfres.layers.switchable_batch_norm import StackedBatchNorm, SwitchableBatchNorm
 
-__all__ = ["MultiResolutionCrop", "SwitchableBatchNorm"]
+__all__ = ["MultiResolutionCrop", "StackedBatchNorm", "SwitchableBatchNorm"]

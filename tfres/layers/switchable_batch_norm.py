@@ -79,9 +79,11 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         branch = self.branch(setting)
         gamma, beta = branch["gamma"], branch["beta"]
         if not training:
-            outputs, _, _ = self._normalise(inputs, gamma, beta, branch["moving_mean"], branch["moving_variance"])
+            outputs, _, _ = normalise(
+                inputs, gamma, beta, self.epsilon, branch["moving_mean"], branch["moving_variance"]
+            )
             return outputs
-        outputs, mean, variance = self._normalise(inputs, gamma, beta)
+        outputs, mean, variance = normalise(inputs, gamma, beta, self.epsilon)
         statistics = (tf.stop_gradient(mean), tf.stop_gradient(variance), tf.ones([], mean.dtype))
         record(self, setting, statistics)
         return outputs
@@ -96,24 +98,66 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
                 updates.append(branch[name].assign(moved))
         return tf.group(*updates)
 
-    def _normalise(self, inputs, gamma, beta, mean=None, variance=None):
-        """Normalised inputs and the statistics used; with no `mean` those of the batch (variance unbiased)."""
-        training = mean is None
-        if inputs.dtype != tf.float64:
-            outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-                x=inputs,
-                scale=gamma,
-                offset=beta,
-                mean=tf.zeros([0]) if training else mean,
-                variance=tf.zeros([0]) if training else variance,
-                epsilon=self.epsilon,
-                exponential_avg_factor=1.0,
-                is_training=training,
-            )
-            return outputs, mean, variance
-        if not training:
-            return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, self.epsilon), mean, variance
-        mean, variance = tf.nn.moments(inputs, [0, 1, 2])
-        outputs = tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, self.epsilon)
-        size = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
-        return outputs, mean, variance * size / tf.maximum(size - 1, 1)
+
+@tf.keras.saving.register_keras_serializable(package="tfres")
+class StackedBatchNorm(tf.keras.layers.Layer):
+    """The served form of `SwitchableBatchNorm`: one variable `values` `(settings, 4, channels)`, inference only.
+
+    `setting` is the number of the setting, a scalar integer or tensor, so that one graph serves all settings. Outputs are
+    equal to those of `SwitchableBatchNorm` bit for bit.
+
+    Args:
+        count: number of settings.
+        epsilon: as there.
+    """
+
+    def __init__(self, count, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.count = count
+        self.epsilon = epsilon
+
+    def get_config(self):
+        return {**super().get_config(), "count": self.count, "epsilon": self.epsilon}
+
+    def build(self, input_shape):
+        self.values = self.add_weight(
+            name="values",
+            shape=(self.count, 4, input_shape[-1]),
+            initializer="ones",
+            trainable=False,
+            experimental_autocast=False,
+        )
+        super().build(input_shape)
+
+    def assign(self, norm):
+        """Take the values of a `SwitchableBatchNorm`."""
+        branches = [norm.branch(setting) for setting in norm.settings]
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        self.values.assign(tf.stack([tf.stack([branch[name] for name in names]) for branch in branches]))
+
+    def call(self, inputs, setting=None, training=None):
+        gamma, beta, mean, variance = tf.unstack(self.values[setting])
+        return normalise(inputs, gamma, beta, self.epsilon, mean, variance)[0]
+
+
+def normalise(inputs, gamma, beta, epsilon, mean=None, variance=None):
+    """Normalised inputs and the statistics used; with no `mean` those of the batch (variance unbiased)."""
+    training = mean is None
+    if inputs.dtype != tf.float64:
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=gamma,
+            offset=beta,
+            mean=tf.zeros([0]) if training else mean,
+            variance=tf.zeros([0]) if training else variance,
+            epsilon=epsilon,
+            exponential_avg_factor=1.0,
+            is_training=training,
+        )
+        return outputs, mean, variance
+    if not training:
+        return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, epsilon), mean, variance
+    mean, variance = tf.nn.moments(inputs, [0, 1, 2])
+    outputs = tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, epsilon)
+    size = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
+    return outputs, mean, variance * size / tf.maximum(size - 1, 1)

@@ -1,8 +1,5 @@
 """VGG-small for CIFAR-10, as in LQ-Nets."""
 
-import math
-
-import numpy as np
 import tensorflow as tf
 
 from tfres.models.backbones.parts import through
@@ -38,16 +35,15 @@ class VGGSmall(tf.keras.layers.Layer):
             if i % 2:
                 x = tf.nn.max_pool2d(x, 2, 2, "SAME")
             x = tf.nn.relu(through([norm], x, setting, training))
-        rows, columns = (tf.constant(_bins(size, self.side), x.dtype) for size in x.shape[1:3])
         if x.shape[1:3] != (self.side, self.side):
+            rows, columns = (_bins(tf.shape(x)[axis], self.side, x.dtype) for axis in (1, 2))
             x = tf.einsum("ih,jw,bhwc->bijc", rows, columns, x)
         return tf.reshape(x, [-1, self.side * self.side * x.shape[-1]])
 
 
-def _bins(size, count):
+def _bins(size, count, dtype):
     """`(count, size)` weights: bin i averages positions floor(i*size/count) to ceil((i+1)*size/count)."""
-    weights = np.zeros([count, size])
-    for i in range(count):
-        start, end = i * size // count, math.ceil((i + 1) * size / count)
-        weights[i, start:end] = 1 / (end - start)
-    return weights
+    bins = tf.range(count)[:, None]
+    start, end = bins * size // count, -(-(bins + 1) * size // count)
+    position = tf.range(size)
+    return tf.cast((position >= start) & (position < end), dtype) / tf.cast(end - start, dtype)

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from quant import ActivationQuantizer, QuantConv2D, lq
-from tfres.layers import SwitchableBatchNorm
+from quant import ActivationQuantizer, FixedLevels, QuantConv2D, WeightQuantizer, lq
+from tfres.layers import StackedBatchNorm, SwitchableBatchNorm
 from tfres.models.backbones import Parts, ResNet, VGGSmall
 from tfres.models.costs import count_cost
 from tfres.settings import Setting
@@ -27,6 +27,7 @@ class RSNet(tf.keras.Model):
         weight_bits, activation_bits: 1 to 8; None or 32 for float. Mode "resnet" has no activation quantizer.
         basis_update: rule for activation bases over several resolutions, see `quant.ActivationQuantizer`.
         quantize_first_shortcut: see `ResNet`.
+        served: the form made by `to_served`, for inference only.
 
     Call arguments: `images` normalised float `(batch, side, side, 3)`, in the channel order of the training; `setting`
         (a `Setting`, its printed form or the resolution; default: the largest), `training`.
@@ -51,13 +52,13 @@ class RSNet(tf.keras.Model):
         activation_bits=None,
         basis_update="sequential",
         quantize_first_shortcut=False,
+        served=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         resolutions = check_resolutions(resolutions)
-        weight_bits, activation_bits = lq.check_bits("weight_bits", weight_bits), lq.check_bits(
-            "activation_bits", activation_bits
-        )
+        weight_bits = lq.check_bits("weight_bits", weight_bits)
+        activation_bits = lq.check_bits("activation_bits", activation_bits)
         if mode == "resnet" and kind != "vgg_small" and activation_bits is not None:
             raise ValueError(
                 "`activation_bits` must be 32 in mode 'resnet', which has no activation quantizer; use mode 'preact'. "
@@ -75,6 +76,7 @@ class RSNet(tf.keras.Model):
             "activation_bits": activation_bits,
             "basis_update": basis_update,
             "quantize_first_shortcut": quantize_first_shortcut,
+            "served": served,
         }
         self.settings = [Setting(resolution=resolution) for resolution in resolutions]
         parts = Parts(conv=self._conv, norm=self._norm, quantizer=self._quantizer)
@@ -104,8 +106,11 @@ class RSNet(tf.keras.Model):
 
     def call(self, images, setting=None, training=None):
         setting = self.resolve(setting)
-        features = self.backbone(images, setting=setting, training=training)
-        return self.classifier(features)
+        return self.logits(images, self.settings.index(setting) if self._config["served"] else setting, training)
+
+    def logits(self, images, setting, training=None):
+        """`call` without checks; in the served form `setting` is its number in `settings` and may be a tensor."""
+        return self.classifier(self.backbone(images, setting=setting, training=training))
 
     def resolve(self, setting=None):
         """The `Setting` meant by a setting, its printed form or a resolution; the largest for None.
@@ -126,6 +131,24 @@ class RSNet(tf.keras.Model):
         setting = self.resolve(setting)
         return count_cost(self, setting, (1, setting.resolution, setting.resolution, 3))
 
+    def to_served(self):
+        """The same network in the form that is exported: kernels hold their quantized values, levels are computed, and the
+        norms of all settings are stacked so that one graph serves them all. Outputs are equal bit for bit.
+        """
+        served = RSNet(**{**self._config, "served": True, "weight_bits": None})
+        served.build()
+        layers = [layer for layer in self._flatten_layers() if not isinstance(layer, WeightQuantizer)]
+        for layer, copy in zip(layers, served._flatten_layers(), strict=True):
+            if isinstance(copy, StackedBatchNorm):
+                copy.assign(layer)
+            elif isinstance(copy, FixedLevels):
+                copy.assign(layer.bases)
+            elif isinstance(copy, QuantConv2D):
+                copy.kernel.assign(layer.quantized_kernel())
+            elif isinstance(copy, tf.keras.layers.Dense):
+                copy.set_weights(layer.get_weights())
+        return served
+
     def decayed_weights(self):
         """Kernels of all convolutions and of the final layer: what weight decay applies to."""
         layers = self._flatten_layers(include_self=False)
@@ -144,12 +167,17 @@ class RSNet(tf.keras.Model):
         )
 
     def _norm(self, name, gamma_initializer="ones"):
+        if self._config["served"]:
+            return StackedBatchNorm(len(self.settings), name=name)
         return SwitchableBatchNorm(self.settings, gamma_initializer=gamma_initializer, name=name)
 
     def _quantizer(self, name):
         bits = self._config["activation_bits"]
         if bits is None:
             return None
+        if self._config["served"]:
+            private = self._config["basis_update"] == "private"
+            return FixedLevels(bits, sets=len(self.settings) if private else 1, name=name)
         return ActivationQuantizer(bits, settings=self.settings, update=self._config["basis_update"], name=name)
 
 

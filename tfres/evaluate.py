@@ -1,0 +1,92 @@
+"""`python -m tfres.evaluate`: top-1 and top-5 of a run at its resolutions."""
+
+import dataclasses
+import json
+import sys
+
+from tfres.cli import Parser, print_table, run_main
+from tfres.recipe import RecipeError
+
+
+def make_parser():
+    parser = Parser(
+        prog="python -m tfres.evaluate",
+        description="Accuracy of a trained run on the validation pictures.",
+        epilog="Example: python -m tfres.evaluate --run runs/latest --size 24",
+    )
+    parser.add_argument("--run", type=str, default="runs/latest", help="folder of the run")
+    parser.add_argument("--size", type=int, nargs="+", help="resolutions in pixels; default all trained ones")
+    parser.add_argument("--data", type=str | None, help="other pictures, as for training; default the run's")
+    parser.add_argument("--epoch", type=int | None, help="epoch whose checkpoint is used; default the last")
+    parser.add_argument("--bn-size", type=int | None, help="trained resolution whose batch norms are used at --size")
+    parser.add_argument(
+        "--statistics-run", type=str | None, help="with --bn-size: run trained at --size that lends its means and variances"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser
+
+
+def main(argv=None):
+    arguments = make_parser().parse_args(argv)
+    if arguments.statistics_run and (arguments.bn_size is None or not arguments.size or len(arguments.size) != 1):
+        raise RecipeError("`statistics-run` needs `bn-size` and one `size`.")
+
+    from tfres import session
+    from tfres.data import open_source
+    from tfres.evaluation.accuracy import evaluate
+    from tfres.run import Run
+
+    run = Run(arguments.run)
+    recipe = run.recipe()
+    points = _points(recipe.model.resolutions, arguments.size, arguments.bn_size)
+    checkpoint = _checkpoint(run, recipe, arguments.epoch)
+    model, crop = session.load_run(run, checkpoint)
+    if arguments.statistics_run:
+        other, _ = session.load_run(Run(arguments.statistics_run))
+        session.borrow_statistics(model, arguments.bn_size, other, arguments.size[0])
+    data = dataclasses.replace(recipe.data, source=arguments.data or recipe.data.source)
+    source = open_source(data, recipe.model.classes)
+    everything = arguments.size is None and len(points) > 1
+    results = evaluate(model, crop, source, data, points, with_ensemble=everything and recipe.training.kd)
+    rows = [{"setting": name, **result} for name, result in results.items()]
+    if arguments.json:
+        print(json.dumps({"run": str(run.path), "pictures": source.validation.size, "rows": rows}))
+    else:
+        print_table(rows, [("setting", "setting", "{}"), ("top1", "top-1", "{:.2%}"), ("top5", "top-5", "{:.2%}")])
+    return 0
+
+
+def _points(trained, sizes, bn_size):
+    """Name -> `(setting, resolution)` of what is to be evaluated.
+
+    Raises:
+        RecipeError: a size that was not trained.
+    """
+    from tfres.settings import Setting
+
+    sizes = sizes or trained
+    if bn_size is not None:
+        wrong = [] if bn_size in trained else [bn_size]
+    else:
+        wrong = [size for size in sizes if size not in trained]
+    if wrong or any(size <= 0 for size in sizes):
+        raise RecipeError(
+            f"`size` must be a resolution the run was trained at: {', '.join(map(str, trained))}. "
+            f"Received: {', '.join(map(str, wrong or sizes))}. "
+            "(--bn-size R evaluates other sizes with the batch norms of R.)"
+        )
+    if bn_size is None:
+        return {f"r{size}": (Setting(size), size) for size in sizes}
+    return {f"r{size} with r{bn_size}'s norms": (Setting(bn_size), size) for size in sizes}
+
+
+def _checkpoint(run, recipe, epoch):
+    if epoch is None:
+        return None
+    from tfres.session import checkpoint_of_step
+
+    return checkpoint_of_step(run, epoch * run.facts()["steps_per_epoch"])
+
+
+if __name__ == "__main__":
+    run_main(main, sys.argv[1:])

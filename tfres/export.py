@@ -1,0 +1,37 @@
+"""`python -m tfres.export`: a run as a TF Serving model folder."""
+
+import json
+import sys
+
+from tfres.cli import Parser, run_main
+
+
+def make_parser():
+    parser = Parser(
+        prog="python -m tfres.export",
+        description="Write OUT/NAME/VERSION/ with one signature per resolution.",
+        epilog="Example: python -m tfres.export --run runs/latest --out exported/",
+    )
+    parser.add_argument("--run", type=str, default="runs/latest", help="folder of the run")
+    parser.add_argument("--out", type=str, default="exported", help="folder that holds models")
+    parser.add_argument("--name", type=str | None, help="name of the model; default the run's")
+    return parser
+
+
+def main(argv=None):
+    arguments = make_parser().parse_args(argv)
+
+    from tfres import session
+    from tfres.deploy import export_savedmodel
+    from tfres.run import Run
+
+    run = Run(arguments.run)
+    model, crop = session.load_run(run)
+    table = json.loads(run.table.read_text()) if run.table.exists() else None
+    path = export_savedmodel(model, crop, arguments.out, arguments.name or run.name, run.facts()["classes"], table)
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main, sys.argv[1:])
