@@ -30,6 +30,7 @@ _PUBLIC = {
     "LQWeightQuantizer": "tfmot_bridge",
     "PackedKernel": "packing",
     "pack_kernel": "packing",
+    "tfmot_objects": "tfmot_bridge",
     "unpack_kernel": "packing",
 }
 

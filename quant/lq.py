@@ -180,8 +180,8 @@ def _quantize(x, basis, signed, strict, with_statistics):
     def straight_through(x, basis):
         thresholds, outputs, order = level_table(basis, signed, strict)
         top = outputs[0, -1]
-        assign = _place_by_chain if bits <= _MAX_CHAIN_BITS else _place_by_search
-        y, counts, sums = assign(x, thresholds, outputs, signed, with_statistics)
+        find = _place_by_chain if bits <= _MAX_CHAIN_BITS else _place_by_search
+        y, counts, sums = find(x, thresholds, outputs, signed, with_statistics)
         results = (y,)
         if with_statistics:
             code = tf.cast(tf.gather(table, order), counts.dtype)  # (C, L, K)

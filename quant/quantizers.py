@@ -34,17 +34,7 @@ class _LQLayer(tf.keras.layers.Layer):
         return {**super().get_config(), "bits": self.bits, "strict": self.strict}
 
     def _add_basis(self, initial, prefix=""):
-        def add(name, value):
-            return self.add_weight(
-                name=f"{prefix}{name}",
-                shape=value.shape,
-                initializer=tf.keras.initializers.Constant(value),
-                trainable=False,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
-
-        zeros = 0 * initial
-        return add("basis", initial), add("basis_biased", zeros), add("basis_updates", zeros[0, 0])
+        return add_basis(self, initial, f"{prefix}basis")
 
     def _quantize(self, x, basis, setting, training):
         """Quantize in the basis' precision, return in the dtype of `x`; record statistics in training."""
@@ -58,13 +48,41 @@ class _LQLayer(tf.keras.layers.Layer):
         return tf.cast(y, x.dtype)
 
     def _update(self, variables, statistics):
-        """Solve for each of the statistics from the same old basis, average them in in order; returns the operation."""
-        basis, biased, count = variables
-        old, m, k = (tf.convert_to_tensor(variable) for variable in variables)
-        proximal = 0.0 if self.strict and not self.signed else lq.PROXIMAL
-        for entry in statistics:
-            average, m, k = lq.debiased_average(m, k, lq.solve_basis(entry, old, proximal))
-        return tf.group(basis.assign(average), biased.assign(m), count.assign(k))
+        return update_basis(variables, statistics, 0.0 if self.strict and not self.signed else lq.PROXIMAL)
+
+
+def add_basis(layer, initial, name):
+    """Variables of one basis on a Keras layer: `<name>`, `<name>_biased` `(K, C)` and `<name>_updates` `()`."""
+
+    def add(suffix, value):
+        return layer.add_weight(
+            name=f"{name}{suffix}",
+            shape=value.shape,
+            initializer=tf.keras.initializers.Constant(value),
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+
+    zeros = 0 * initial
+    return add("", initial), add("_biased", zeros), add("_updates", zeros[0, 0])
+
+
+def update_basis(variables, statistics, proximal=lq.PROXIMAL):
+    """One moving-average update per entry of `statistics`, all solved from the same old basis.
+
+    Args:
+        variables: of `add_basis`.
+        statistics: list of `LQStatistics`, applied in order.
+        proximal: see `lq.solve_basis`.
+
+    Returns:
+        the update operation.
+    """
+    basis, biased, count = variables
+    old, m, k = (tf.convert_to_tensor(variable) for variable in variables)
+    for entry in statistics:
+        average, m, k = lq.debiased_average(m, k, lq.solve_basis(entry, old, proximal))
+    return tf.group(basis.assign(average), biased.assign(m), count.assign(k))
 
 
 @tf.keras.saving.register_keras_serializable(package="quant")

@@ -55,7 +55,7 @@ class StepScope:
     def apply(self):
         """Hand every layer its records; returns the list of update operations."""
         layers = list(self._layers.values())
-        tensors = _sum_over_replicas([records for _, records in layers])
+        tensors = sum_over_replicas([records for _, records in layers])
         return [layer.apply_statistics(records) for (layer, _), records in zip(layers, tensors, strict=True)]
 
 
@@ -72,7 +72,7 @@ def record(layer, setting, statistics):
     if scope is not None:
         scope._layers.setdefault(id(layer), (layer, []))[1].append((setting, statistics))
         return
-    update = layer.apply_statistics(_sum_over_replicas([(setting, statistics)]))
+    update = layer.apply_statistics(sum_over_replicas([(setting, statistics)]))
     if not tf.compat.v1.executing_eagerly_outside_functions():
         layer.add_update(update)
 
@@ -87,7 +87,7 @@ def once(key, compute):
     return scope._cache[key]
 
 
-def _sum_over_replicas(records):
+def sum_over_replicas(records):
     """Sum all tensors in the nest over the replicas of the current strategy; other leaves stay."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:

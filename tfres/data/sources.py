@@ -94,7 +94,7 @@ def open_source(recipe, classes=None):
         source = _fake(recipe.fake_size, recipe.side, classes or 10)
     else:
         files = _record_files(recipe.source)
-        source = _records(recipe, files, classes) if files else _folder(pathlib.Path(recipe.source))
+        source = _records(recipe, files, classes) if files else open_folder(pathlib.Path(recipe.source))
     if recipe.limit is not None and recipe.limit < source.train.size:
         source = dataclasses.replace(source, train=_limited(source.train, recipe.limit))
     return source
@@ -109,7 +109,12 @@ def _fake(size, side, classes):
     return Source([str(i) for i in range(classes)], split(0), split(1), crop="pad", lighting=0.0)
 
 
-def _folder(root):
+def open_folder(root):
+    """`Source` of a folder with train/ and val/ (or validation/, test/), one folder per class.
+
+    Raises:
+        DataError: no such folders, no pictures, or classes that train/ lacks.
+    """
     if not root.is_dir():
         raise DataError(
             "`data` must be cifar10, fake, a folder with train/ and val/, or TFRecord files. "

@@ -1,0 +1,51 @@
+# make train, make test, make eval [SIZE=24] [RUN=runs/latest], make export, make bench, make results-cifar10
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+RUN ?= runs/latest
+OUT ?= exported
+ARGS ?=
+
+.PHONY: train test lint eval export bench-quant bench-train results-cifar10 lock clean
+
+# Everything below runs in .venv, made from the lock file and remade when it changes.
+$(VENV)/installed: requirements.lock setup.py setup.cfg
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet --progress-bar off -r requirements.lock
+	$(PY) -m pip install --quiet --no-deps --editable .
+	touch $@
+
+train: $(VENV)/installed
+	$(PY) -m tfres.train --mode preact --qw 2 --qa 2 $(ARGS)
+
+test: lint
+	$(PY) -m pytest -q $(ARGS)
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+eval: $(VENV)/installed
+	$(PY) -m tfres.evaluate --run $(RUN) $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+export: $(VENV)/installed
+	$(PY) -m tfres.export --run $(RUN) --out $(OUT) $(ARGS)
+
+bench-quant: $(VENV)/installed
+	$(PY) -m experiments.benchmarks.quantizer $(ARGS)
+
+bench-train: $(VENV)/installed
+	$(PY) -m experiments.benchmarks.training_step $(ARGS)
+
+results-cifar10: $(VENV)/installed
+	$(PY) -m experiments.rsnet.results_cifar10 $(ARGS)
+
+lock: $(VENV)/installed
+	$(PY) -m pip install --quiet uv
+	$(PY) -m uv pip compile setup.py --extra dev --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --upgrade --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
