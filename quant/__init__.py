@@ -7,13 +7,15 @@ import importlib
 
 from quant._legacy_keras import require_legacy_keras
 
-require_legacy_keras("quant")
+require_legacy_keras()
 
 _PUBLIC = {
     "LQStatistics": "lq",
+    "LevelTable": "lq",
     "debiased_average": "lq",
     "initial_activation_basis": "lq",
     "initial_weight_basis": "lq",
+    "level_table": "lq",
     "quantize": "lq",
     "quantize_with_statistics": "lq",
     "solve_basis": "lq",

@@ -13,7 +13,6 @@ the proximal term delta also holds for activations (there a singular system stop
 its own code and value when a basis entry is negative.
 """
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +23,6 @@ MOMENTUM = 0.9
 PROXIMAL = 1e-4
 _QUARTILE = 0.6745  # 0.75 quantile of the standard normal
 _FUSE_FROM = 2**18  # elements from which XLA pays
-_TILES, _LANES = 8, 64
 _MAX_CHAIN_BITS = 4  # up to here comparing with every threshold beats a binary search
 
 
@@ -85,12 +83,22 @@ def sorted_levels(basis, signed):
     return descending[:, ::-1], order[:, ::-1]
 
 
-def level_table(basis, signed, strict=False):
-    """What a quantizer of this basis looks up.
+class LevelTable(NamedTuple):
+    """What a quantizer of one basis looks up, places in ascending order.
 
-    Returns:
-        `(thresholds (C, L-1), outputs (C, L), codes' indices (C, L))`, places in ascending order. `strict`: the reference's
-        lowest place (code 0...0 or -1...-1; activations output 0).
+    thresholds: `(C, L-1)`. levels: `(C, L)`, the outputs. codes: `(C, L, K)`. signed: True for weights.
+    """
+
+    thresholds: tf.Tensor
+    levels: tf.Tensor
+    codes: tf.Tensor
+    signed: bool
+
+
+def level_table(basis, signed, strict=False):
+    """The `LevelTable` of a basis `(K, C)`.
+
+    `strict` gives the lowest place what the reference gives it: code 0...0 or -1...-1, and activations output 0.
     """
     levels, order = sorted_levels(basis, signed)
     thresholds = 0.5 * levels[:, :-1] + 0.5 * levels[:, 1:]
@@ -98,7 +106,7 @@ def level_table(basis, signed, strict=False):
         order = tf.concat([tf.zeros_like(order[:, :1]), order[:, 1:]], axis=1)
         if not signed:
             levels = tf.concat([tf.zeros_like(levels[:, :1]), levels[:, 1:]], axis=1)
-    return thresholds, levels, order
+    return LevelTable(thresholds, levels, tf.cast(tf.gather(codes(basis.shape[0], signed), order), basis.dtype), signed)
 
 
 def place(x, thresholds, levels):
@@ -108,30 +116,26 @@ def place(x, thresholds, levels):
     return tf.gather(levels, tf.reshape(tf.searchsorted(thresholds, tf.reshape(x, [-1])), tf.shape(x)))
 
 
-def quantize(x, basis, signed, strict=False):
+def quantize(x, table):
     """Nearest level of every value, with the straight-through gradient (see the module's formulas).
 
     Args:
-        x: float tensor; for `signed=True` channels are the last axis.
-        basis: `(K, C)`; `C = 1` for `signed=False`, else the size of the last axis of `x`.
-        signed: True for weights (levels of both signs), False for activations (lowest level 0).
-        strict: reproduce the reference where a basis entry is negative: activations of the lowest place output 0.
+        x: float tensor; for weights channels are the last axis.
+        table: `LevelTable` of the basis.
 
     Returns:
         tensor like `x`.
     """
-    return _quantize(x, basis, signed, strict, False)
+    return _quantize(x, table, False)
 
 
-def quantize_with_statistics(x, basis, signed, strict=False):
+def quantize_with_statistics(x, table):
     """`quantize` and, from the same pass, the `LQStatistics` of the basis update.
-
-    With `strict` the values in the lowest place count as code 0...0 (weights -1...-1), as in the reference.
 
     Returns:
         `(y, LQStatistics)`; gradients flow through `y` only.
     """
-    y, gram, moment = _quantize(x, basis, signed, strict, True)
+    y, gram, moment = _quantize(x, table, True)
     return y, LQStatistics(gram, moment)
 
 
@@ -140,11 +144,11 @@ def solve_basis(statistics, basis, proximal=PROXIMAL):
 
     Args:
         statistics: `LQStatistics`.
-        basis: the old basis `(K, C)`, to which the solution is drawn.
+        basis: the old basis `(K, C)`, to which the solution is drawn (or `(K, 1)`, the same for every channel).
         proximal: delta; 0 leaves a singular system singular (an error on the CPU).
 
     Returns:
-        `(K, C)` like `basis`.
+        `(K, C)`.
     """
     gram = tf.cast(statistics.gram, tf.float64)
     moment = tf.cast(statistics.moment, tf.float64)
@@ -171,33 +175,28 @@ def debiased_average(biased, count, solution, momentum=MOMENTUM):
     return biased / (1 - tf.pow(tf.constant(momentum, count.dtype), count)), biased, count
 
 
-def _quantize(x, basis, signed, strict, with_statistics):
+def _quantize(x, table, with_statistics):
     """Shared body: places every value, outputs its level, optionally sums the statistics; gradient for x only."""
-    bits = basis.shape[0]
-    table = codes(bits, signed)
 
     @tf.custom_gradient
-    def straight_through(x, basis):
-        thresholds, outputs, order = level_table(basis, signed, strict)
-        top = outputs[0, -1]
-        find = _place_by_chain if bits <= _MAX_CHAIN_BITS else _place_by_search
-        y, counts, sums = find(x, thresholds, outputs, signed, with_statistics)
-        results = (y,)
+    def straight_through(x):
+        find = _place_by_chain if table.levels.shape[1] <= 2**_MAX_CHAIN_BITS else _place_by_search
+        y, counts, sums = find(x, table.thresholds, table.levels, table.signed, with_statistics)
+        results = y
         if with_statistics:
-            code = tf.cast(tf.gather(table, order), counts.dtype)  # (C, L, K)
-            gram = tf.linalg.matmul(code * counts[..., None], code, transpose_a=True)
-            results = (y, gram, tf.linalg.matmul(sums[:, None], code)[:, 0])
+            gram = tf.linalg.matmul(table.codes * counts[..., None], table.codes, transpose_a=True)
+            results = (y, gram, tf.linalg.matmul(sums[:, None], table.codes)[:, 0])
 
         def gradient(dy, *_):
-            if signed:
-                return dy, None
+            if table.signed:
+                return dy
             # dy where x <= top, as one subtraction and the fast kernel of relu's gradient (dy where features > 0).
-            above = tf.math.nextafter(top, tf.constant(np.inf, top.dtype))
-            return tf.raw_ops.ReluGrad(gradients=dy, features=above - x), None
+            above = tf.math.nextafter(table.levels[0, -1], tf.constant(np.inf, dy.dtype))
+            return tf.raw_ops.ReluGrad(gradients=dy, features=above - x)
 
-        return results if with_statistics else y, gradient
+        return results, gradient
 
-    return straight_through(x, basis)
+    return straight_through(x)
 
 
 def _place_by_chain(x, thresholds, outputs, signed, with_statistics):
@@ -208,13 +207,7 @@ def _place_by_chain(x, thresholds, outputs, signed, with_statistics):
     thresholds, outputs = (tf.unstack(table if signed else table[0], axis=-1) for table in (thresholds, outputs))
     if not with_statistics:
         return _select(x, thresholds, outputs), None, None
-    if not signed and _fusible(x):
-        tiles = tf.reshape(x, [_TILES, -1, _LANES])
-        y, *above = _fused_compare(tiles, thresholds, outputs)
-        y = tf.reshape(y, tf.shape(x))
-        counts, sums = (tf.reduce_sum(partial, [1, 2]) for partial in above)
-    else:
-        y, counts, sums = _compare(x, thresholds, outputs, axes)
+    y, counts, sums = _compare(x, thresholds, outputs, axes)
     total = tf.cast(tf.size(x) // channels, x.dtype) * tf.ones_like(sums[:1])
     return y, _per_level(tf.concat([total, counts], axis=0)), _per_level(sums)
 
@@ -227,8 +220,9 @@ def _compare(x, thresholds, outputs, axes):
             above = tf.cast(x > threshold, x.dtype)
         counts.append(tf.reduce_sum(above, axes))
         sums.append(tf.reduce_sum(above * x, axes))
+    fuse = axes is None and x.dtype == tf.float32 and (x.shape.num_elements() or 0) >= _FUSE_FROM
     with tf.control_dependencies(sums[-1:]):
-        y = _select(x, thresholds, outputs)
+        y = (_fused_select if fuse else _select)(x, thresholds, outputs)
     return y, tf.stack(counts), tf.stack(sums)
 
 
@@ -241,13 +235,8 @@ def _select(x, thresholds, outputs):
     return y
 
 
-# XLA makes one pass for the levels and vectorised column sums per tile; in training only, so exports need no XLA.
-_fused_compare = tf.function(functools.partial(_compare, axes=1), jit_compile=True)
-
-
-def _fusible(x):
-    size = x.shape.num_elements() or 0
-    return size >= _FUSE_FROM and size % (_TILES * _LANES) == 0 and x.dtype == tf.float32
+# One pass over the tensor instead of one per level; in training only, so that exports need no XLA.
+_fused_select = tf.function(_select, jit_compile=True)
 
 
 def _per_level(above):

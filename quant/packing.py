@@ -35,7 +35,8 @@ def pack_kernel(kernel, basis):
         `PackedKernel`; `unpack_kernel` gives what `quantize(kernel, basis, signed=True)` gives, bit for bit.
     """
     basis = np.asarray(basis, np.float32)
-    thresholds, _, order = (np.asarray(table) for table in lq.level_table(basis, signed=True))
+    thresholds = np.asarray(lq.level_table(basis, signed=True).thresholds)
+    order = np.asarray(lq.sorted_levels(basis, signed=True)[1])
     kernel = np.asarray(kernel, np.float32)
     columns = [row[np.searchsorted(t, kernel[..., c])] for c, (row, t) in enumerate(zip(order, thresholds, strict=True))]
     code = np.stack(columns, axis=-1)

@@ -38,13 +38,13 @@ class _LQLayer(tf.keras.layers.Layer):
 
     def _quantize(self, x, basis, setting, training):
         """Quantize in the basis' precision, return in the dtype of `x`; record statistics in training."""
+        # The basis does not change within a step, so its table is the same for all settings.
+        table = once((id(basis), "table"), lambda: lq.level_table(tf.convert_to_tensor(basis), self.signed, self.strict))
         values = tf.cast(x, basis.dtype)
-        basis = tf.convert_to_tensor(basis)
         if not training:
-            return tf.cast(lq.quantize(values, basis, self.signed, self.strict), x.dtype)
-        y, statistics = lq.quantize_with_statistics(values, basis, self.signed, self.strict)
-        statistics = tf.nest.map_structure(tf.stop_gradient, statistics)
-        record(self, setting, statistics)
+            return tf.cast(lq.quantize(values, table), x.dtype)
+        y, statistics = lq.quantize_with_statistics(values, table)
+        record(self, setting, tf.nest.map_structure(tf.stop_gradient, statistics))
         return tf.cast(y, x.dtype)
 
     def _update(self, variables, statistics):
@@ -80,8 +80,10 @@ def update_basis(variables, statistics, proximal=lq.PROXIMAL):
     """
     basis, biased, count = variables
     old, m, k = (tf.convert_to_tensor(variable) for variable in variables)
-    for entry in statistics:
-        average, m, k = lq.debiased_average(m, k, lq.solve_basis(entry, old, proximal))
+    joined = lq.LQStatistics(*(tf.concat(sums, axis=0) for sums in zip(*statistics, strict=True)))
+    solutions = lq.solve_basis(joined, tf.tile(old, [1, len(statistics)]), proximal)
+    for solution in tf.split(solutions, len(statistics), axis=1):
+        average, m, k = lq.debiased_average(m, k, solution)
     return tf.group(basis.assign(average), biased.assign(m), count.assign(k))
 
 
@@ -156,8 +158,8 @@ class FixedLevels(tf.keras.layers.Layer):
     def assign(self, bases, strict=False):
         """Take the levels of `(K, 1)` bases, one per set."""
         tables = [lq.level_table(tf.convert_to_tensor(basis), False, strict) for basis in bases]
-        self.levels.assign(tf.concat([outputs for _, outputs, _ in tables], axis=0))
-        self.thresholds.assign(tf.concat([thresholds for thresholds, _, _ in tables], axis=0))
+        self.levels.assign(tf.concat([table.levels for table in tables], axis=0))
+        self.thresholds.assign(tf.concat([table.thresholds for table in tables], axis=0))
 
     def call(self, inputs, setting=None, training=None):
         number = 0 if self.sets == 1 else setting

@@ -27,10 +27,10 @@ class _LQQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
 
     def __call__(self, inputs, training, weights, **kwargs):
         values = tf.convert_to_tensor(inputs)
-        basis = tf.convert_to_tensor(weights["basis"])
+        table = lq.level_table(tf.convert_to_tensor(weights["basis"]), self.signed)
         if not training:
-            return lq.quantize(values, basis, self.signed)
-        y, statistics = lq.quantize_with_statistics(values, basis, self.signed)
+            return lq.quantize(values, table)
+        y, statistics = lq.quantize_with_statistics(values, table)
         statistics = tf.nest.map_structure(tf.stop_gradient, statistics)
         update_basis(tuple(weights.values()), [sum_over_replicas(statistics)])
         return y

@@ -1,15 +1,20 @@
-"""Shared fixtures: seeded generators and the golden files of the reference implementations."""
+"""Shared fixtures: seeded generators, golden files, one trained run."""
 
 import gzip
 import json
 import pathlib
 
+import tfres  # isort: skip  (sets the Keras 2 switch before TensorFlow is imported)
 import numpy as np
 import pytest
-
-import tfres  # noqa: F401  (sets the Keras 2 switch before TensorFlow is imported)
+import tensorflow as tf
 
 DATA = pathlib.Path(__file__).parent / "data"
+
+assert tfres.__version__
+# Two logical devices, so that replicas can be tested on one processor.
+_CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 @pytest.fixture
@@ -30,6 +35,4 @@ def rng():
 
 @pytest.fixture(autouse=True)
 def _seed():
-    import tensorflow as tf
-
     tf.keras.utils.set_random_seed(0)

@@ -5,6 +5,6 @@ Importing the package is cheap (no TensorFlow); it only makes sure that TensorFl
 
 from quant._legacy_keras import require_legacy_keras
 
-require_legacy_keras("tfres")
+require_legacy_keras()
 
 __version__ = "0.1.0"

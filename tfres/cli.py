@@ -47,13 +47,13 @@ def run_main(main, argv=None):
     except KeyboardInterrupt:
         code, message = 130, "interrupted; the same command goes on from the last checkpoint"
     except Exception as error:
-        from tfres.data.errors import DataError
+        from tfres.data.errors import DataError, SourceError
         from tfres.engines.checkpoints import CheckpointError
         from tfres.engines.training import NonFiniteLoss
 
         if not isinstance(error, (DataError, CheckpointError, NonFiniteLoss, OSError)):
             raise
-        code, message = FAILURE, error
+        code, message = WRONG_USAGE if isinstance(error, SourceError) else FAILURE, error
     print(f"error: {message}", file=sys.stderr)
     sys.exit(code)
 

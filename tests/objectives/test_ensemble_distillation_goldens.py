@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from quant import StepScope, lq
+from quant import ActivationQuantizer, StepScope, WeightQuantizer, lq
 from tests.reference import fill_rsnet_quant, generator, relative
 from tfres.convert import from_reference
 from tfres.convert.rsnet_quant import _reference_name
@@ -19,7 +19,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @pytest.mark.parametrize("name", ["resnet18_resnet_w2a32", "resnet18_preact_w2a2"])
-def test_training_step(golden, name, monkeypatch):
+def test_training_step(golden, name):
     reference = golden(f"rsnet_quant_train_{name}")
     settings, bound, figures = reference["settings"], reference["bound"], reference["outputs"][0]
     sizes = settings["sizes"]
@@ -36,22 +36,17 @@ def test_training_step(golden, name, monkeypatch):
     crops = crop(images[..., ::-1])
     objective = EnsembleDistillation(kd=True, weight_decay=settings["weight_decay"])
 
-    solutions = {}
-    solve = lq.solve_basis
-
-    def recorded(statistics, basis, proximal):
-        solutions.setdefault(basis.shape.as_list().__str__() + str(basis.numpy().ravel()[:4]), []).append(
-            solve(statistics, basis, proximal).numpy()
-        )
-        return solve(statistics, basis, proximal)
-
-    monkeypatch.setattr(lq, "solve_basis", recorded)
     start = {name: v.numpy() for name, v in named.items()}
     with StepScope() as step, tf.GradientTape() as tape:
         outcome = objective(model, crops, labels)
         cost = tf.add_n(list(outcome.terms.values()))
     trained = {name: v for name, v in named.items() if v.trainable}
     gradients = dict(zip(trained, tape.gradient(cost, list(trained.values())), strict=True))
+
+    solutions = {
+        variable.name.removesuffix(":0"): [lq.solve_basis(statistics, variable).numpy() for _, statistics in records]
+        for variable, records in _basis_records(step)
+    }
 
     _check_losses(outcome, figures["losses"], bound["losses_rel"])
     for size in sizes:
@@ -69,9 +64,8 @@ def test_training_step(golden, name, monkeypatch):
         ours = named[entry["name"]].numpy()
         channels = np.shape(entry["after_sequential"])[1]
         assert relative(ours[:, :channels], entry["after_sequential"]) < bound["bases_rel"], entry["name"]
-        key = str(list(ours.shape)) + str(start[entry["name"]].ravel()[:4])
         theirs = entry["solutions"] if np.ndim(entry["solutions"]) == 3 else [entry["solutions"]]
-        for mine, their in zip(solutions[key], theirs, strict=False):
+        for mine, their in zip(solutions[named[entry["name"]].name.removesuffix(":0")], theirs, strict=False):
             assert relative(mine[:, :channels], their) < bound["bases_rel"], entry["name"]
     for variable, norm in figures["bn_after_one_step"]["norms"]:
         assert np.linalg.norm(named[variable]) == pytest.approx(norm, rel=bound["bn_rel"]), variable
@@ -90,6 +84,15 @@ def test_training_step(golden, name, monkeypatch):
     with StepScope():
         outcome = objective(model, crops, labels)
     _check_losses(outcome, figures["second_step_losses"], bound["second_step_rel"])
+
+
+def _basis_records(step):
+    """Basis variable and recorded statistics of every quantizer."""
+    for layer, records in step._layers.values():
+        if isinstance(layer, WeightQuantizer):
+            yield layer.basis, records
+        elif isinstance(layer, ActivationQuantizer):
+            yield layer.bases[0], records
 
 
 def _check_losses(outcome, figures, bound):

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfres.data import records, transforms
-from tfres.data.errors import DataError
+from tfres.data.errors import DataError, reason
 from tfres.data.sources import ArraySplit, FileSplit
 
 _SHUFFLE_BUFFER = 10_000
@@ -119,7 +119,7 @@ def find_faults(source, split):
             try:
                 transforms.decode(encoded)
             except tf.errors.InvalidArgumentError as error:
-                faults.append(f"{name}: not a readable picture ({error.message.splitlines()[0][:80]})")
+                faults.append(f"{name}: not a readable picture ({reason(error)})")
         if len(faults) == 20:
             break
     return faults

@@ -120,13 +120,14 @@ def _read(path):
     """`(bytes, shape)` of a picture, or `(None, reason)`."""
     import tensorflow as tf
 
+    from tfres.data.errors import reason
     from tfres.data.transforms import decode
 
     try:
         encoded = pathlib.Path(path).read_bytes()
         return encoded, tuple(decode(tf.constant(encoded)).shape)
     except (tf.errors.InvalidArgumentError, OSError) as error:
-        return None, str(error).splitlines()[0][:120]
+        return None, reason(error)
 
 
 def _example(path, label, text, encoded, shape):

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from tfres.data import cifar10
-from tfres.data.errors import DataError
+from tfres.data.errors import SourceError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
@@ -84,7 +84,7 @@ def open_source(recipe, classes=None):
         `Source`.
 
     Raises:
-        DataError: no pictures there, or not understood.
+        SourceError: no pictures there, or not understood.
     """
     if recipe.source == "cifar10":
         images, labels, test_images, test_labels = cifar10.load(recipe.cache)
@@ -113,21 +113,21 @@ def open_folder(root):
     """`Source` of a folder with train/ and val/ (or validation/, test/), one folder per class.
 
     Raises:
-        DataError: no such folders, no pictures, or classes that train/ lacks.
+        SourceError: no such folders, no pictures, or classes that train/ lacks.
     """
     if not root.is_dir():
-        raise DataError(
+        raise SourceError(
             "`data` must be cifar10, fake, a folder with train/ and val/, or TFRecord files. "
             f"Received: data={root}, which is no folder and matches no file."
         )
     found = [[root / name for name in names if (root / name).is_dir()] for names in (_TRAIN, _VALIDATION)]
     if not all(found):
-        raise DataError(f"`data` folder must hold train/ and val/ with one folder per class. Received: data={root}.")
+        raise SourceError(f"`data` folder must hold train/ and val/ with one folder per class. Received: data={root}.")
     train_root, validation_root = (folders[0] for folders in found)
     classes = sorted(path.name for path in train_root.iterdir() if path.is_dir())
     extra = sorted({path.name for path in validation_root.iterdir() if path.is_dir()} - set(classes))
     if extra:
-        raise DataError(f"{validation_root} has classes that {train_root} lacks: {', '.join(extra)}.")
+        raise SourceError(f"{validation_root} has classes that {train_root} lacks: {', '.join(extra)}.")
     return Source(classes, _class_files(train_root, classes), _class_files(validation_root, classes))
 
 
@@ -138,7 +138,7 @@ def _class_files(root, classes):
         paths += [str(path) for path in files]
         labels += [label] * len(files)
     if not paths:
-        raise DataError(f"No pictures ({', '.join(ENDINGS)}) in {root}/<class>/.")
+        raise SourceError(f"No pictures ({', '.join(ENDINGS)}) in {root}/<class>/.")
     return FileSplit(paths, np.array(labels, np.int64))
 
 
@@ -159,7 +159,7 @@ def _records(recipe, files, classes):
         for split, names in (("train", _TRAIN), ("validation", _VALIDATION))
     }
     if not all(named.values()):
-        raise DataError(
+        raise SourceError(
             "TFRecord files must be named train* and validation* (or val*, test*). "
             f"Received: {', '.join(pathlib.Path(f).name for f in files[:5])}."
         )
@@ -180,4 +180,4 @@ def _limited(split, limit):
     if isinstance(split, FileSplit):
         keep = np.linspace(0, split.size - 1, limit).astype(int)  # files are sorted by class
         return FileSplit([split.paths[i] for i in keep], split.labels[keep])
-    raise DataError("`limit` works with cifar10, fake and class folders, not with TFRecord files.")
+    raise SourceError("`limit` works with cifar10, fake and class folders, not with TFRecord files.")

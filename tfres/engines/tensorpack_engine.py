@@ -26,7 +26,7 @@ tf1 = tf.compat.v1
 
 def run(plan):
     """Train by `plan`, saving and validating as it says."""
-    tensorpack_logger.setLevel(logging.ERROR)
+    tensorpack_logger.setLevel(logging.CRITICAL)  # progress and errors are told by us
     with tf.Graph().as_default():
         trainer, network = build(plan)
         saves_per_epoch = plan.steps_per_epoch // plan.steps_per_save

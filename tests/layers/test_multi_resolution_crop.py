@@ -1,0 +1,86 @@
+"""All resolutions from one uint8 crop."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.reference import generator, relative
+from tfres.data.transforms import centre_crop
+from tfres.layers import MultiResolutionCrop
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def test_reference_preprocessing(golden):
+    reference = golden("rsnet_quant_preprocess")
+    bgr = generator(2026).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
+    sizes = [output["size"] for output in reference["outputs"] if "size" in output]
+    crops = MultiResolutionCrop(sizes, mean=MEAN, std=STD, channel_order="bgr")(bgr[..., ::-1])
+    rows = np.arange(224, dtype=np.uint8)[None, :, None, None] * np.ones((1, 1, 224, 3), np.uint8)
+    picked = MultiResolutionCrop(sizes)(rows)
+    for output in reference["outputs"]:
+        if "size" not in output:
+            continue
+        ours = crops[output["size"]].numpy().astype(np.float64)
+        source = np.rint(picked[output["size"]].numpy()[0, :, 0, 0] * 255).astype(int)
+        assert source.tolist() == output["source_rows"]
+        assert abs(ours.sum() - output["sum"]) < 1e-4 * output["abs_sum"]
+        assert np.abs(ours).sum() == pytest.approx(output["abs_sum"], rel=1e-4)
+        corner = np.array(output["corner"])
+        assert relative(ours[0, : corner.shape[0], : corner.shape[1]], corner) < 1e-4
+
+
+def test_own_size_is_untouched_and_modes_differ(rng):
+    images = rng.integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
+    outputs = {mode: MultiResolutionCrop([16, 12], resize=mode)(images) for mode in ("nearest", "bilinear", "align_corners")}
+    for output in outputs.values():
+        np.testing.assert_allclose(output[16], images / np.float32(255), rtol=1e-6)
+        assert output[12].shape == (2, 12, 12, 3)
+    assert not np.allclose(outputs["nearest"][12], outputs["bilinear"][12])
+    np.testing.assert_allclose(outputs["align_corners"][12][:, 0, 0], images[:, 0, 0] / 255, atol=1e-6)
+
+
+def test_one_flip_for_all_resolutions_repeatable_by_seed(rng):
+    images = rng.integers(0, 256, (32, 8, 8, 3)).astype(np.uint8)
+    layer = MultiResolutionCrop([8, 4])
+    first, again = (layer(images, seed=tf.constant([3, 4]), training=True) for _ in range(2))
+    np.testing.assert_array_equal(first[8], again[8])
+    flipped = [not np.allclose(a, b / 255) for a, b in zip(first[8], images, strict=True)]
+    assert 4 < sum(flipped) < 28
+    for i, mirror in enumerate(flipped):
+        expected = images[i, :, ::-1] if mirror else images[i]
+        np.testing.assert_allclose(first[4][i], expected[::2, ::2] / 255, atol=1e-6)
+    other = layer(images, seed=tf.constant([3, 5]), training=True)
+    assert not np.array_equal(first[8], other[8])
+
+
+def test_lighting_shifts_a_whole_picture_and_stays_in_range(rng):
+    images = rng.integers(100, 120, (16, 8, 8, 3)).astype(np.uint8)
+    lit = MultiResolutionCrop([8], flip=False, lighting=0.1)(images, seed=tf.constant([0, 0]), training=True)[8] * 255
+    shift = lit - images
+    assert np.all(np.ptp(shift, axis=(1, 2)) <= 1.01)
+    assert np.abs(shift).max() > 1
+    assert MultiResolutionCrop([8], lighting=0.1)(images)[8].numpy().max() <= 1
+
+
+def test_config_and_errors():
+    layer = MultiResolutionCrop([8, 4], "bilinear", MEAN, STD, "bgr", False, 0.1)
+    assert MultiResolutionCrop.from_config(layer.get_config()).get_config() == layer.get_config()
+    with pytest.raises(ValueError, match="`resize` must be one of nearest.*resize='cubic'"):
+        MultiResolutionCrop([8], resize="cubic")
+    with pytest.raises(ValueError, match="`channel_order` must be rgb or bgr"):
+        MultiResolutionCrop([8], channel_order="grb")
+
+
+def test_evaluation_crop_of_the_reference(golden):
+    """Bicubic by OpenCV is fixed-point; ours is float and stays within one grey level."""
+    cv2 = pytest.importorskip("cv2")
+    figures = next(output["eval_crop"] for output in golden("rsnet_quant_preprocess")["outputs"] if "eval_crop" in output)
+    bgr = cv2.GaussianBlur(generator(2028).integers(0, 256, (300, 400, 3)).astype(np.uint8), (0, 0), 3)
+    ours = centre_crop(tf.constant(bgr), 224).numpy().astype(int)
+    scale = 256 / 300
+    resized = cv2.resize(bgr, (int(400 * scale + 0.5), int(300 * scale + 0.5)), interpolation=cv2.INTER_CUBIC)
+    top, left = (resized.shape[0] - 224) // 2, (resized.shape[1] - 224) // 2
+    theirs = resized[top : top + 224, left : left + 224].astype(int)
+    assert np.abs(ours - theirs).max() <= 1
+    assert ours.sum() == pytest.approx(figures["sum"], rel=1e-4)
