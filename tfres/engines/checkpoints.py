@@ -82,6 +82,12 @@ def make_saver(variables, folder, keep):
     return saver
 
 
+def _reason(error):
+    """The line of a TensorFlow error that holds the system's own words ("path; No space left on device")."""
+    lines = str(error).splitlines()
+    return next((line.strip() for line in lines if ";" in line), lines[0])
+
+
 def save(saver, session, folder, step):
     """Write one checkpoint.
 
@@ -93,6 +99,6 @@ def save(saver, session, folder, step):
     except (tf.errors.OpError, OSError) as error:
         newest = latest_checkpoint(folder)
         raise CheckpointError(
-            f"The checkpoint of step {step} could not be saved in {folder}: {error.__class__.__name__}: {error} "
+            f"The checkpoint of step {step} could not be saved in {folder}: {_reason(error)}. "
             f"The last complete one is {newest}; the same command goes on from there."
         ) from error
