@@ -36,7 +36,32 @@ _PUBLIC = {
     "unpack_kernel": "packing",
 }
 
-__all__ = sorted(_PUBLIC)
+__all__ = [
+    "ActivationQuantizer",
+    "FixedLevels",
+    "LQActivationQuantizer",
+    "LQQuantizeConfig",
+    "LQStatistics",
+    "LQWeightQuantizer",
+    "LevelTable",
+    "PackedKernel",
+    "QuantConv2D",
+    "QuantDense",
+    "QuantDepthwiseConv2D",
+    "StepScope",
+    "WeightQuantizer",
+    "debiased_average",
+    "initial_activation_basis",
+    "initial_weight_basis",
+    "level_table",
+    "pack_kernel",
+    "quantize",
+    "quantize_with_statistics",
+    "solve_basis",
+    "sorted_levels",
+    "tfmot_objects",
+    "unpack_kernel",
+]
 
 
 def __getattr__(name):

@@ -213,7 +213,11 @@ def _place_by_chain(x, thresholds, outputs, signed, with_statistics):
 
 
 def _compare(x, thresholds, outputs, axes):
-    """From lists of thresholds and levels: the level of every value, and above every threshold (first axis) the count and, after the sum of all, the sum of `x` over `axes`."""
+    """From lists of thresholds and levels: the level of every value, and figures over `axes` with a new first axis.
+
+    Returns:
+        `(y, counts above every threshold, [sum of all, sums above every threshold])`.
+    """
     counts, sums = [], [tf.reduce_sum(x, axes)]
     for threshold in thresholds:
         with tf.control_dependencies(sums[-1:]):  # one mask in memory at a time

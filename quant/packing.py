@@ -48,7 +48,9 @@ def unpack_kernel(packed):
     """The quantized kernel, float32."""
     bits, channels = packed.basis.shape
     size = int(np.prod(packed.shape))
-    code = np.unpackbits(packed.codes, count=size * bits, bitorder="little").reshape(*packed.shape, bits) @ (1 << np.arange(bits))
+    code = np.unpackbits(packed.codes, count=size * bits, bitorder="little").reshape(*packed.shape, bits) @ (
+        1 << np.arange(bits)
+    )
     levels, order = (np.asarray(table) for table in lq.sorted_levels(packed.basis, signed=True))
     by_code = np.empty_like(levels)
     np.put_along_axis(by_code, order, levels, axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-DATA = pathlib.Path(__file__).parent / "data"
+DATA = pathlib.Path(__file__).parent / "goldens"
 
 assert tfres.__version__
 # Two logical devices, so that replicas can be tested on one processor.

@@ -1,4 +1,4 @@
-"""Rebuilds the weights and inputs of the golden files from their rules (`tests/data`, field `fill`)."""
+"""Rebuilds the weights and inputs of the golden files from their rules (`tests/goldens`, field `fill`)."""
 
 import zlib
 
@@ -21,7 +21,7 @@ def fill_rsnet_quant(tensors):
     return {name: _fill(name, shape, shapes).astype(np.float32) for name, shape in shapes.items()}
 
 
-def _fill(name, shape, shapes):
+def _fill(name, shape, shapes):  # noqa: PLR0911
     rng = generator(zlib.crc32(name.encode("utf-8")))
     if name.endswith("mean/EMA"):
         return 0.1 * rng.standard_normal(shape)

@@ -12,7 +12,10 @@ from tfres.train import default_name, make_parser, recipe_from
         (["--qw", "2", "--qa=3"], ["--model.weight_bits=2", "--model.activation_bits=3"]),
         (["-s", "32", "24", "--kd"], ["--model.resolutions=[32,24]", "--training.kd=true"]),
         (["--batch_size", "8", "--batch-size", "9"], ["--data.batch_size=8", "--data.batch_size=9"]),
-        (["-d", "50", "--fixed_qa", "--fake"], ["--model.arch=resnet50", "--model.basis_update=largest", "--data.source=fake"]),
+        (
+            ["-d", "50", "--fixed_qa", "--fake"],
+            ["--model.arch=resnet50", "--model.basis_update=largest", "--data.source=fake"],
+        ),
         (["--kd", "--recipe", "a.yaml"], ["--recipe", "a.yaml", "--training.kd=true"]),
         (["--gpu", "0,1"], ["--training.devices=[0,1]"]),
         (["--sizes", "32", "-4"], ["--model.resolutions=[32,-4]"]),

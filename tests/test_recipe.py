@@ -56,7 +56,9 @@ def test_schedules():
     step = _rates([2999, 3000, 5999, 6000, 8500, 9500, 10500], epochs=120, learning_rate=0.1, schedule="step")
     assert step == pytest.approx([0.1, 0.01, 0.01, 1e-3, 1e-4, 1e-5, 1e-6])
     assert _rates([0, 99], epochs=1, schedule="constant", learning_rate=0.3) == [0.3, 0.3]
-    assert _rates([0, 50, 100], epochs=3, schedule="constant", learning_rate=0.4, warmup_epochs=1) == pytest.approx([0, 0.2, 0.4])
+    assert _rates([0, 50, 100], epochs=3, schedule="constant", learning_rate=0.4, warmup_epochs=1) == pytest.approx(
+        [0, 0.2, 0.4]
+    )
 
 
 def test_every_field_is_documented():

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import pathlib
 import platform
+import shutil
 import subprocess
 
 import yaml
@@ -119,8 +120,16 @@ class History:
 
 def _versions():
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
-    return {"python": platform.python_version(), **versions, "git": git.stdout.strip() or None}
+    return {"python": platform.python_version(), **versions, "git": _revision()}
+
+
+def _revision():
+    """Commit of the working tree this package runs from, or None."""
+    if shutil.which("git") is None:
+        return None
+    command = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(command, check=False, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
+    return done.stdout.strip() or None
 
 
 def _difference(old, new, path=""):

@@ -7,8 +7,8 @@ import shutil
 import sys
 import time
 
-from tfres.cli import Parser, run_main
 from tfres import options
+from tfres.cli import Parser, run_main
 from tfres.recipe import DataRecipe, ModelRecipe, Recipe, RecipeError, TrainingRecipe
 
 _ACTIONS = {"d": "delete", "b": "backup", "k": "resume", "n": "new", "q": "quit"}
@@ -27,14 +27,20 @@ def make_parser():
     parser.add_argument("-n", "--note", type=str, default="", help="part of the default folder name")
     parser.add_argument("--logdir_id", type=str, default="", help="end of the default folder name")
     parser.add_argument(
-        "-a", "--action", type=str, default="k", help="for a folder that exists: k(eep) and resume, d(elete), b(ackup), n(ew), q(uit)"
+        "-a",
+        "--action",
+        type=str,
+        default="k",
+        help="for a folder that exists: k(eep) and resume, d(elete), b(ackup), n(ew), q(uit)",
     )
     parser.add_argument("--eval", action="store_true", help="evaluate instead; then:")
     parser.add_argument("-ec", type=str | None, help="run folder to evaluate")
     parser.add_argument("-es", type=int | None, help="size to evaluate at; default all")
     parser.add_argument("-ep", type=int | None, help="epoch of the checkpoint; default the last")
     parser.add_argument("-eos", type=int | None, help="trained size whose batch norms are used at size -es")
-    parser.add_argument("--fix_mean_var", action="store_true", help="mean and variance from the run with -eos replaced by -es in -ec")
+    parser.add_argument(
+        "--fix_mean_var", action="store_true", help="mean and variance from the run with -eos replaced by -es in -ec"
+    )
     for group, kind in (("model", ModelRecipe), ("data", DataRecipe), ("training", TrainingRecipe)):
         fields = parser.add_argument_group(f"recipe, {group}")
         for field in dataclasses.fields(kind):

@@ -54,13 +54,20 @@ def make_step(weight_bits, activation_bits, resolutions, update=True):
 def main():
     figures = {"batch": BATCH}
     for name, resolutions in (("one resolution", ONE), ("five resolutions", FIVE)):
-        calls = {variant: make_step(*bits, resolutions) for variant, bits in VARIANTS.items()}
-        calls["2/2 without updates"] = make_step(2, 2, resolutions, update=False)
-        seconds = interleaved(calls, repeats=11)
+        pair = {variant: make_step(*VARIANTS[variant], resolutions) for variant in ("float", "2/2")}
+        seconds = interleaved(pair, repeats=15)
         figures[name] = {
             "ms": {variant: 1000 * value for variant, value in seconds.items()},
-            "ratio_to_float": {variant: value / seconds["float"] for variant, value in seconds.items()},
+            "ratio": seconds["2/2"] / seconds["float"],
         }
+    parts = {variant: make_step(*bits, ONE) for variant, bits in VARIANTS.items()}
+    parts["2/2 without updates"] = make_step(2, 2, ONE, update=False)
+    seconds = interleaved(parts, repeats=11)
+    figures["parts at one resolution, share of the float step"] = {
+        "weight quantizers": seconds["weights only"] / seconds["float"] - 1,
+        "activation quantizers": seconds["activations only"] / seconds["float"] - 1,
+        "of all that, updates of bases and statistics": (seconds["2/2"] - seconds["2/2 without updates"]) / seconds["float"],
+    }
     report("bench_training_step", "make bench-train", figures)
 
 

@@ -33,16 +33,12 @@ def _observe(model, kind, inputs, setting):
     return list(seen.values())
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18_preact_w2a2_small", "resnet18_preact_w2a2", "resnet18_resnet_w2a32"]
-)
+@pytest.mark.parametrize("name", ["resnet18_preact_w2a2_small", "resnet18_preact_w2a2", "resnet18_resnet_w2a32"])
 def test_network(golden, name):
     reference = golden(f"rsnet_quant_{name}")
     options = {key: reference["settings"][key] for key in ("mode", "qw", "qa")}
     sizes = [output["size"] for output in reference["outputs"]]
-    model = from_reference(
-        "rsnet_quant", "resnet18", fill_rsnet_quant(reference["tensors"]), sizes=sizes, **options
-    )
+    model = from_reference("rsnet_quant", "resnet18", fill_rsnet_quant(reference["tensors"]), sizes=sizes, **options)
     for output in reference["outputs"]:
         size, bound = output["size"], output["bound"]
         x = generator(output["input_seed"]).standard_normal((output["batch"], 3, size, size)).astype(np.float32)

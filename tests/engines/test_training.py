@@ -76,7 +76,9 @@ def test_engines_end_alike_and_read_each_other(tmp_path, pair):
     shared = set(finals[0]) & set(finals[1])
     assert len(shared) > 100
     for name in shared - {"global_step"}:
-        assert relative(finals[0][name], finals[1][name]) < 1e-2 or np.abs(finals[0][name] - finals[1][name]).max() < 1e-3, name
+        assert relative(finals[0][name], finals[1][name]) < 1e-2 or np.abs(finals[0][name] - finals[1][name]).max() < 1e-3, (
+            name
+        )
     model = build_model()
     load_weights(model, tmp_path / pair[0])
     for variable in model.weights:

@@ -64,7 +64,10 @@ def test_cifar_counts_by_hand():
     vgg = from_preset("vgg_small", resolutions=(32,), weight_bits=2, activation_bits=2)
     vgg.build()
     assert vgg.cost().params == 4_660_106
-    assert sum(layer.kernel.shape.num_elements() for layer in vgg._flatten_layers() if getattr(layer, "weight_bits", None)) == 4_571_136
+    assert (
+        sum(layer.kernel.shape.num_elements() for layer in vgg._flatten_layers() if getattr(layer, "weight_bits", None))
+        == 4_571_136
+    )
     resnet = from_preset("resnet20", mode="resnet")
     resnet.build()
     first = 32 * 32 * 27 * 16

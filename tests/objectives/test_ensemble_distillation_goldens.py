@@ -78,9 +78,9 @@ def test_training_step(golden, name):
         assert np.linalg.norm(named[variable]) == pytest.approx(norm, rel=bound["after_optimizer_step_rel"]), variable
     assert relative(named["alpha"], figures["after_optimizer_step"]["alpha"]) < bound["after_optimizer_step_rel"]
 
-    for name, variable in named.items():
-        if "basis" in name:
-            variable.assign(start[name])
+    for variable_name, variable in named.items():
+        if "basis" in variable_name:
+            variable.assign(start[variable_name])
     with StepScope():
         outcome = objective(model, crops, labels)
     _check_losses(outcome, figures["second_step_losses"], bound["second_step_rel"])

@@ -60,7 +60,9 @@ def test_saved_model_gives_the_same_outputs(rng, tmp_path, name, bits):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_fit_moves_kernel_and_basis(rng, jit_compile):
-    model = tf.keras.Sequential([QuantConv2D(4, 3, weight_bits=2), ActivationQuantizer(2), tf.keras.layers.Flatten(), QuantDense(3)])
+    model = tf.keras.Sequential(
+        [QuantConv2D(4, 3, weight_bits=2), ActivationQuantizer(2), tf.keras.layers.Flatten(), QuantDense(3)]
+    )
     model.compile("sgd", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=jit_compile)
     x = _images(rng)
     model(x)

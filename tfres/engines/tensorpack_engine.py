@@ -225,8 +225,10 @@ def _input(batches):
 
 def _version1(dataset):
     """The dataset as a TensorFlow 1 dataset, which tensorpack expects."""
-    empty = tf1.data.Dataset.from_tensors(0).take(0).map(
-        lambda _: tf.nest.map_structure(lambda s: tf.zeros([d or 0 for d in s.shape], s.dtype), dataset.element_spec)
+    empty = (
+        tf1.data.Dataset.from_tensors(0)
+        .take(0)
+        .map(lambda _: tf.nest.map_structure(lambda s: tf.zeros([d or 0 for d in s.shape], s.dtype), dataset.element_spec))
     )
     return empty.concatenate(dataset)
 

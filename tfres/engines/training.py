@@ -196,7 +196,9 @@ class Progress:
     def epoch(self, number, accuracies):
         """Validation after step `number`: metric name -> value."""
         self._history.add(number, accuracies)
-        shown = "  ".join(f"{name.removeprefix('validation_')} {value:.3f}" for name, value in accuracies.items() if "top1" in name)
+        shown = "  ".join(
+            f"{name.removeprefix('validation_')} {value:.3f}" for name, value in accuracies.items() if "top1" in name
+        )
         self._bar.write(f"epoch {number // self._plan.steps_per_epoch}: {shown}", file=self._bar.fp)
         self._since = time.perf_counter()
 
@@ -210,4 +212,3 @@ class Progress:
         means["images_per_second"] = self._count * self._batch / seconds
         self._history.add(number, means)
         self._sums, self._count, self._since = {}, 0, time.perf_counter()
-

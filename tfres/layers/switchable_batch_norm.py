@@ -79,9 +79,7 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         branch = self.branch(setting)
         gamma, beta = branch["gamma"], branch["beta"]
         if not training:
-            outputs, _, _ = normalise(
-                inputs, gamma, beta, self.epsilon, branch["moving_mean"], branch["moving_variance"]
-            )
+            outputs, _, _ = normalise(inputs, gamma, beta, self.epsilon, branch["moving_mean"], branch["moving_variance"])
             return outputs
         outputs, mean, variance = normalise(inputs, gamma, beta, self.epsilon)
         statistics = (tf.stop_gradient(mean), tf.stop_gradient(variance), tf.ones([], mean.dtype))

@@ -83,9 +83,7 @@ class RSNet(tf.keras.Model):
         if kind == "vgg_small":
             self.backbone = VGGSmall(parts, widths, side=-(-resolutions[0] // 8), name="backbone")
         else:
-            self.backbone = ResNet(
-                parts, blocks, widths, kind, mode, stem, quantize_first_shortcut, name="backbone"
-            )
+            self.backbone = ResNet(parts, blocks, widths, kind, mode, stem, quantize_first_shortcut, name="backbone")
         self.classifier = tf.keras.layers.Dense(
             classes,
             kernel_initializer=tf.keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal"),
