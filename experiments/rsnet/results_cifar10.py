@@ -2,8 +2,8 @@
 
 Command: `make results-cifar10` (about an hour on 2 cores). Every network sees the same number of passes over the 50,000
 training pictures, with the same optimizer, schedule and augmentation. The switchable ones use `--kd` and, because their
-loss sums over five resolutions, half the learning rate. Finished runs are not repeated. Writes `docs/results/cifar10.json`
-and `.md`.
+loss sums over five resolutions, half the learning rate. Finished runs are not repeated. Writes
+`docs/results/cifar10.json`, `.md` and `.png`.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 from tfres.evaluation.latency import machine
-from tfres.files import write_text
+from tfres.files import atomic_path, write_text
 
 SIZES = (32, 28, 24, 20, 16)
 BITS = {"2/2": ["--mode", "preact", "--qw", "2", "--qa", "2"], "2/32": ["--mode", "resnet", "--qw", "2"]}
@@ -43,6 +43,32 @@ def main():
     out = pathlib.Path(arguments.out)
     write_text(out / "cifar10.json", json.dumps(results, indent=1) + "\n")
     write_text(out / "cifar10.md", markdown(results))
+    plot(results, out / "cifar10.png")
+
+
+def plot(results, path):
+    """Top-1 against MACs of all networks."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 4), dpi=150)
+    for bits, colour in zip(BITS, ("tab:blue", "tab:orange"), strict=True):
+        rows = results["networks"][f"{bits} switchable"][: len(SIZES)]
+        axes.plot(
+            [r["macs"] / 1e6 for r in rows], [100 * r["top1"] for r in rows], "o-", color=colour, label=f"{bits} one network"
+        )
+        rows = [results["networks"][f"{bits} individual r{size}"][0] for size in SIZES]
+        axes.plot(
+            [r["macs"] / 1e6 for r in rows], [100 * r["top1"] for r in rows], "x:", color=colour, label=f"{bits} five networks"
+        )
+    axes.set(xlabel="million MACs per picture", ylabel="top-1 %", title=f"CIFAR-10, ResNet-20, {results['epochs']} passes")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def markdown(results):
