@@ -21,7 +21,7 @@ train: $(VENV)/installed
 	$(PY) -m tfres.train --mode preact --qw 2 --qa 2 $(ARGS)
 
 test: lint
-	$(PY) -m pytest -q $(ARGS)
+	$(PY) -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -34,14 +34,14 @@ def convert(arch, tensors, sizes=None, mode=None, qw=None, qa=None, **overrides)
         raise ValueError(f"`arch` must be one of {known}. Received: arch={arch!r}.")
     tensors = {name.removesuffix(":0"): value for name, value in tensors.items()}
     names = list(tensors)
-    model = from_preset(
-        arch,
-        resolutions=sizes or sorted({int(r) for name in names for r in re.findall(r"/conv0/bn(\d+)/", name)}, reverse=True),
-        mode=mode or _mode(names),
-        weight_bits=qw or _bits(tensors, "weight_quant/basis"),
-        activation_bits=qa or _bits(tensors, "ActivationQuantization/basis"),
-        **{"classes": len(tensors["imagenet/linear/b"]) if "imagenet/linear/b" in tensors else 1000, **overrides},
-    )
+    options = {
+        "resolutions": sizes or sorted({int(r) for name in names for r in re.findall(r"/conv0/bn(\d+)/", name)}),
+        "mode": mode or _mode(names),
+        "weight_bits": qw or _bits(tensors, "weight_quant/basis"),
+        "activation_bits": qa or _bits(tensors, "ActivationQuantization/basis"),
+        "classes": len(tensors["imagenet/linear/b"]) if "imagenet/linear/b" in tensors else 1000,
+    }
+    model = from_preset(arch, **{**options, **overrides})
     model.build()
     pairs, optional = {}, set()
     for variable in model.weights:
