@@ -100,6 +100,7 @@ def default_name(recipe, note="", logdir_id=""):
 
 
 def main(argv=None):
+    started = time.time()
     arguments = make_parser().parse_args(options.expand(sys.argv[1:] if argv is None else argv))
     if arguments.eval:
         return _evaluate(arguments)
@@ -117,7 +118,7 @@ def main(argv=None):
     train(recipe, run, source, lambda: session.build_model(recipe.model))
     model, crop = session.load_run(run)
     accuracies = accuracy.evaluate(model, crop, source, recipe.data, with_ensemble=recipe.training.kd)
-    results = table.make_table(model, accuracies)
+    results = {**table.make_table(model, accuracies), "command_seconds": round(time.time() - started)}
     table.save_table(results, run.table)
     table.plot_table(results, run.plot, run.name)
     table.show_table(results)
