@@ -133,7 +133,7 @@ class TrainingRecipe:
     """
 
     engine: Literal["tensorpack", "keras"] = "tensorpack"
-    epochs: int = 2
+    epochs: int = 1
     steps_per_epoch: int | None = None
     saves_per_epoch: int = 5
     keep_checkpoints: int = 10
