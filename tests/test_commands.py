@@ -1,5 +1,6 @@
 """The commands on generated pictures: train, evaluate, export; and how they fail."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -7,9 +8,12 @@ import sys
 import numpy as np
 import pytest
 
+from tests.models.test_rsnet import tiny
 from tfres import cli, evaluate, export, train
-from tfres.data import prepare
-from tfres.recipe import RecipeError
+from tfres.data import DataError, open_source, prepare
+from tfres.evaluation import accuracy
+from tfres.layers import MultiResolutionCrop
+from tfres.recipe import DataRecipe, RecipeError
 
 SMALL = [
     "--fake",
@@ -200,6 +204,7 @@ def _code(main, argv):
         (["--data_format", "NCHW"], "`data_format` must be NHWC"),
         (["--model.classes", "3"], "`classes` must be at least the data's 10"),
         (["--eval"], "`--eval` needs `-ec RUN`"),
+        (["-es", "16"], "`es` needs `--eval`"),
     ],
 )
 def test_wrong_usage_ends_with_2(argv, message, capsys, tmp_path, monkeypatch):
@@ -220,6 +225,11 @@ def test_bad_picture_ends_with_1_and_is_named(tmp_path, capsys):
     options = [*SMALL, "--data", str(tmp_path / "p"), "--run", str(tmp_path / "run"), "--engine", "keras"]
     assert _code(train.main, options) == 1
     assert f"{bad}: not a readable picture" in capsys.readouterr().err
+    source = open_source(DataRecipe(source=str(tmp_path / "p"), side=16))
+    swapped = dataclasses.replace(source, validation=source.train)
+    crop, recipe = MultiResolutionCrop([16]), DataRecipe(source="", batch_size=4, side=16)
+    with pytest.raises(DataError, match="0.jpg: not a readable picture"):
+        accuracy.evaluate(tiny(classes=2, resolutions=(16,)), crop, swapped, recipe)
     assert _code(prepare.main, [str(tmp_path / "p"), str(tmp_path / "records")]) == 0
     assert "train 15\nvalidation 4\nskipped 1" in capsys.readouterr().out
 

@@ -39,7 +39,7 @@ def main(argv=None):
     run = Run(arguments.run)
     recipe = run.recipe()
     points = _points(recipe.model.resolutions, arguments.size, arguments.bn_size)
-    checkpoint = _checkpoint(run, recipe, arguments.epoch)
+    checkpoint = _checkpoint(run, arguments.epoch)
     model, crop = session.load_run(run, checkpoint)
     if arguments.statistics_run:
         other, _ = session.load_run(Run(arguments.statistics_run))
@@ -80,7 +80,7 @@ def _points(trained, sizes, bn_size):
     return {f"r{size} with r{bn_size}'s norms": (Setting(bn_size), size) for size in sizes}
 
 
-def _checkpoint(run, recipe, epoch):
+def _checkpoint(run, epoch):
     if epoch is None:
         return None
     from tfres.session import checkpoint_of_step

@@ -104,6 +104,9 @@ def main(argv=None):
     arguments = make_parser().parse_args(options.expand(sys.argv[1:] if argv is None else argv))
     if arguments.eval:
         return _evaluate(arguments)
+    for name in ("ec", "es", "ep", "eos", "fix_mean_var"):
+        if arguments[name]:
+            raise RecipeError(f"`{name}` needs `--eval`. Received: {name}={arguments[name]}.")
     recipe = recipe_from(arguments)
     run_path = run_folder(recipe, arguments)
 

@@ -1,5 +1,7 @@
 """The tf.data pipeline of all engines: one random crop per picture, shipped as uint8 at the largest resolution."""
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 
@@ -95,6 +97,19 @@ def validation_batches(source, recipe):
     if not isinstance(split, ArraySplit):
         examples = examples.map(prepare, tf.data.AUTOTUNE)
     return examples.batch(recipe.batch_size).map(finish, tf.data.AUTOTUNE).prefetch(2)
+
+
+@contextlib.contextmanager
+def explained(source):
+    """Turns a failure of the pipeline inside the block into a `DataError` that names the pictures at fault."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        for split in (source.train, source.validation):
+            faults = find_faults(source, split)
+            if faults:
+                raise DataError("Unusable pictures:\n  " + "\n  ".join(faults)) from error
+        raise
 
 
 def find_faults(source, split):

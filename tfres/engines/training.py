@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfres.data.errors import DataError
-from tfres.data.pipeline import find_faults, steps_in
+from tfres.data.pipeline import explained, steps_in
 from tfres.engines import checkpoints
 from tfres.layers import MultiResolutionCrop
 from tfres.objectives import EnsembleDistillation
@@ -96,14 +95,8 @@ def train(recipe, run, source, build_model):
         logger.info("The run is complete at step %d.", plan.first_step)
         return plan
     engine = importlib.import_module(f"tfres.engines.{recipe.training.engine}_engine")
-    try:
+    with explained(source):
         engine.run(plan)
-    except tf.errors.InvalidArgumentError as error:
-        for split in (source.train, source.validation):
-            faults = find_faults(source, split)
-            if faults:
-                raise DataError("Unusable pictures:\n  " + "\n  ".join(faults)) from error
-        raise
     return plan
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfres.data.pipeline import validation_batches
+from tfres.data.pipeline import explained, validation_batches
 from tfres.objectives.ensemble_distillation import ensemble
 
 
@@ -34,10 +34,11 @@ def evaluate(model, crop, source, recipe, points=None, with_ensemble=False):
         return {name: count_hits(labels, z) for name, z in logits.items()}
 
     totals, seen = {}, 0
-    for images, labels, _ in validation_batches(source, recipe):
-        seen += len(labels)
-        for name, value in hits(images, labels).items():
-            totals[name] = totals.get(name, 0) + value.numpy().astype(np.int64)
+    with explained(source):
+        for images, labels, _ in validation_batches(source, recipe):
+            seen += len(labels)
+            for name, value in hits(images, labels).items():
+                totals[name] = totals.get(name, 0) + value.numpy().astype(np.int64)
     return {name: dict(zip(("top1", "top5"), (value / seen).tolist(), strict=True)) for name, value in totals.items()}
 
 
