@@ -10,7 +10,9 @@ import pytest
 
 from tests.models.test_rsnet import tiny
 from tfres import cli, evaluate, export, train
-from tfres.data import DataError, open_source, prepare
+from tfres.data import prepare
+from tfres.data.errors import DataError
+from tfres.data.sources import open_source
 from tfres.evaluation import accuracy
 from tfres.layers import MultiResolutionCrop
 from tfres.recipe import DataRecipe, RecipeError

@@ -32,7 +32,7 @@ def main(argv=None):
         raise RecipeError("`statistics-run` needs `bn-size` and one `size`.")
 
     from tfres import session
-    from tfres.data import open_source
+    from tfres.data.sources import open_source
     from tfres.evaluation.accuracy import evaluate
     from tfres.run import Run
 

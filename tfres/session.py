@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tfres.data import open_source
+from tfres.data.sources import open_source
 from tfres.engines import checkpoints
 from tfres.engines.training import load_weights, make_crop
 from tfres.layers import SwitchableBatchNorm

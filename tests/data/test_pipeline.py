@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from tfres.data import open_source, training_batches, validation_batches
 from tfres.data.errors import DataError, SourceError
-from tfres.data.pipeline import find_faults
+from tfres.data.pipeline import find_faults, training_batches, validation_batches
 from tfres.data.prepare import prepare
+from tfres.data.sources import open_source
 from tfres.recipe import DataRecipe
 
 

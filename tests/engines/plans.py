@@ -14,7 +14,7 @@ def make_recipe(engine="tensorpack", **training):
     recipe = Recipe(
         ModelRecipe(weight_bits=2, activation_bits=2, resolutions=[16, 12], classes=5),
         DataRecipe(source="fake", batch_size=8, fake_size=32, side=16, lighting=0.1),
-        TrainingRecipe(**{"engine": engine, "kd": True, "saves_per_epoch": 2, "learning_rate": 0.02, **training}),
+        TrainingRecipe(**{"engine": engine, "kd": True, "epochs": 2, "saves_per_epoch": 2, "learning_rate": 0.02, **training}),
     )
     return session.resolve(recipe)
 
