@@ -11,7 +11,8 @@ class _QuantizedKernel:
 
     _kernel_name = "kernel"
 
-    def _init_bits(self, weight_bits):
+    def __init__(self, *args, weight_bits=None, **kwargs):
+        super().__init__(*args, **kwargs)
         self.weight_bits = lq.check_bits("weight_bits", weight_bits)
         self.weight_quantizer = None
 
@@ -22,7 +23,7 @@ class _QuantizedKernel:
         super().build(input_shape)
         if self.weight_bits is None:
             return
-        shape = getattr(self, self._kernel_name).shape
+        shape = self.latent_kernel.shape
         fan_out = shape[:-2].num_elements() * self._out_channels(shape)
         self.weight_quantizer = WeightQuantizer(
             self.weight_bits, fan_out=fan_out, dtype=self.variable_dtype, name="weight_quant"
@@ -31,9 +32,14 @@ class _QuantizedKernel:
             self.weight_quantizer.build(self._quantizer_shape(shape))
             self.weight_quantizer.built = True
 
+    @property
+    def latent_kernel(self):
+        """The trained variable behind the quantized kernel."""
+        return getattr(self, self._kernel_name)
+
     def quantized_kernel(self, training=False):
         """The kernel as the layer applies it, in the compute dtype."""
-        kernel = getattr(self, self._kernel_name)
+        kernel = self.latent_kernel
         if self.weight_bits is None:
             return kernel
         flat = tf.reshape(kernel, self._quantizer_shape(kernel.shape))
@@ -47,45 +53,63 @@ class _QuantizedKernel:
         return shape
 
 
+class _SymmetricPadding:
+    """Mixin: `padding="symmetric"` puts (k-1)//2 zeros on every side at any stride, as PyTorch does."""
+
+    def __init__(self, *args, padding="valid", **kwargs):
+        self._symmetric = padding == "symmetric"
+        super().__init__(*args, padding="same" if self._symmetric else padding, **kwargs)
+        # At stride 1 an odd kernel makes it TensorFlow's own "same".
+        self._pads = [(k - 1) // 2 for k in self.kernel_size] if self._symmetric and max(self.strides) > 1 else [0, 0]
+        if any(self._pads):
+            self.padding = "valid"
+
+    def get_config(self):
+        return {**super().get_config(), **({"padding": "symmetric"} if self._symmetric else {})}
+
+    def _padded(self, inputs):
+        if not any(self._pads):
+            return inputs
+        return tf.pad(inputs, [[0, 0], *([pad, pad] for pad in self._pads), [0, 0]])
+
+
 @tf.keras.saving.register_keras_serializable(package="quant")
-class QuantConv2D(_QuantizedKernel, tf.keras.layers.Conv2D):
+class QuantConv2D(_QuantizedKernel, _SymmetricPadding, tf.keras.layers.Conv2D):
     """2-D convolution with a low-bit kernel, one basis per output channel.
 
     Arguments as `tf.keras.layers.Conv2D` (bias is not quantized, also with groups), and:
         weight_bits: 1 to 8; None or 32 leaves the stock layer.
+        padding: also "symmetric" (odd kernels): (k-1)/2 zeros on every side at any stride, PyTorch's rule.
 
     Input shape `(batch, height, width, channels)`, output `(batch, height', width', filters)`. `setting` is accepted so
     that all layers of a switchable network are called alike; the kernel is the same at every setting.
     """
 
-    def __init__(self, filters, kernel_size, weight_bits=None, **kwargs):
-        super().__init__(filters, kernel_size, **kwargs)
-        self._init_bits(weight_bits)
-
     def call(self, inputs, setting=None, training=None):
-        outputs = self.convolution_op(inputs, self.quantized_kernel(training))
+        inputs, kernel = self._padded(inputs), self.quantized_kernel(training)
+        if self.groups > 1 and inputs.dtype == tf.float64:  # the CPU has no gradient of grouped float64 convolutions
+            pairs = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
+            outputs = tf.concat([self.convolution_op(x, k) for x, k in pairs], -1)
+        else:
+            outputs = self.convolution_op(inputs, kernel)
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
 
 
 @tf.keras.saving.register_keras_serializable(package="quant")
-class QuantDepthwiseConv2D(_QuantizedKernel, tf.keras.layers.DepthwiseConv2D):
+class QuantDepthwiseConv2D(_QuantizedKernel, _SymmetricPadding, tf.keras.layers.DepthwiseConv2D):
     """Depthwise 2-D convolution with a low-bit kernel, one basis per output channel (input channel x multiplier).
 
     The reference shares one basis in the whole layer, because the kernel's last axis has size 1; here each channel has
-    its own. Arguments as `tf.keras.layers.DepthwiseConv2D`, and `weight_bits` as in `QuantConv2D`.
+    its own. Arguments as `tf.keras.layers.DepthwiseConv2D`; `weight_bits` and `padding` as in `QuantConv2D`.
     """
 
     _kernel_name = "depthwise_kernel"
 
-    def __init__(self, kernel_size, weight_bits=None, **kwargs):
-        super().__init__(kernel_size, **kwargs)
-        self._init_bits(weight_bits)
-
-    def call(self, inputs, training=None):
+    def call(self, inputs, setting=None, training=None):
         outputs = tf.keras.backend.depthwise_conv2d(
-            inputs,
+            self._padded(inputs),
             self.quantized_kernel(training),
             strides=self.strides,
             padding=self.padding,
@@ -106,10 +130,6 @@ class QuantDepthwiseConv2D(_QuantizedKernel, tf.keras.layers.DepthwiseConv2D):
 @tf.keras.saving.register_keras_serializable(package="quant")
 class QuantDense(_QuantizedKernel, tf.keras.layers.Dense):
     """Dense layer with a low-bit kernel, one basis per unit. Arguments as `tf.keras.layers.Dense`, and `weight_bits`."""
-
-    def __init__(self, units, weight_bits=None, **kwargs):
-        super().__init__(units, **kwargs)
-        self._init_bits(weight_bits)
 
     def call(self, inputs, training=None):
         outputs = tf.tensordot(inputs, self.quantized_kernel(training), axes=1)

@@ -52,6 +52,15 @@ class StepScope:
             total._layers[key] = (layer, sums)
         return total
 
+    @staticmethod
+    def joined(scopes):
+        """One scope with the records of the given ones, one after another (settings that ran in scopes of their own)."""
+        total = StepScope()
+        for scope in scopes:
+            for key, (layer, records) in scope._layers.items():
+                total._layers.setdefault(key, (layer, []))[1].extend(records)
+        return total
+
     def apply(self):
         """Hand every layer its records; returns the list of update operations."""
         layers = list(self._layers.values())

@@ -15,6 +15,52 @@ def relative(ours, reference):
     return np.linalg.norm(ours - reference) / max(np.linalg.norm(reference), 1e-12)
 
 
+def fill(tensors):
+    """Tensors of a PyTorch golden by name (rules: `goldens/README.md` of the workplace; "standard" in the files)."""
+    return {name: _fill_standard(name, tuple(shape)) for name, shape in tensors}
+
+
+def _fill_standard(name, shape):
+    rng = generator(zlib.crc32(name.encode("utf-8")))
+    last = name.rsplit(".", 1)[-1]
+    if last == "num_batches_tracked":
+        return np.int64(0)
+    if last == "running_var" or len(shape) == 1 and last == "weight":
+        value = rng.uniform(0.5, 1.5, shape)
+    elif len(shape) <= 1:  # running_mean among them
+        value = 0.1 * rng.standard_normal(shape)
+    else:
+        value = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+    return value.astype(np.float32)
+
+
+def standard_images(batch, size, seed=2026):
+    """The goldens' input at one resolution, NHWC."""
+    return generator(seed).standard_normal((batch, 3, size, size)).astype(np.float32).transpose(0, 2, 3, 1)
+
+
+def observe(model, layers, inputs, setting, **options):
+    """Outputs of the given layers in one forward pass, in their order."""
+    seen = {}
+
+    def watch(layer, call):
+        def watched(*args, **kwargs):
+            seen[id(layer)] = call(*args, **kwargs)
+            return seen[id(layer)]
+
+        return watched
+
+    original = {id(layer): layer.call for layer in layers}
+    for layer in layers:
+        layer.call = watch(layer, layer.call)
+    try:
+        model(inputs, setting=setting, **options)
+    finally:
+        for layer in layers:
+            layer.call = original[id(layer)]
+    return [seen[id(layer)].numpy() for layer in layers]
+
+
 def fill_rsnet_quant(tensors):
     """Tensors of a quantized RS-Net golden by name."""
     shapes = {name: tuple(shape) for name, shape in tensors}

@@ -33,12 +33,14 @@ def test_committed_recipes_are_valid(path):
         ({"modle": {}}, "Unknown recipe key `modle`. Did you mean `model`"),
         ({"model": {"weight_bit": 2}}, "Unknown recipe key `model.weight_bit`. Did you mean `model.weight_bits`"),
         ({"model": {"weight_bits": 9}}, "`weight_bits` must be an integer from 1 to 8, or 32"),
-        ({"model": {"mode": "resnet", "activation_bits": 2}}, "`activation_bits` must be 32 in mode resnet"),
         ({"model": {"resolutions": [32, 32]}}, "`resolutions` must be distinct positive integers"),
         ({"data": {"batch_size": 0}}, "`batch_size` must be positive. Received: batch_size=0"),
-        ({"training": {"milestones": [0.5, 0.2]}}, "`milestones` must be ascending"),
+        ({"training": {"milestones": [5, 2]}}, "`milestones` must be ascending"),
         ({"training": {"engine": "keras", "devices": [0]}}, "`devices` must be empty with the keras engine"),
-        ({"training": {"devices": [0, 1]}, "data": {"batch_size": 7}}, "`batch_size` must be a multiple of the 2 devices"),
+        ({"training": {"engine": "tensorpack", "low_memory": True}}, "`low_memory` must be False with the tensorpack engine"),
+        ({"training": {"load": "x", "init": "keras_resnet50"}}, "`init` must be left out when `load` is given"),
+        ({"training": {"ema": 1.5}}, "`ema` must be between 0 and 1"),
+        ({"training": {"devices": [0, 1]}, "data": {"batch_size": 7}}, "`batch_size` must be a multiple of the 2 parts"),
     ],
 )
 def test_errors(values, message):
@@ -53,8 +55,12 @@ def _rates(steps, **fields):
 
 def test_schedules():
     assert _rates([0, 50, 100], epochs=1, learning_rate=0.2) == pytest.approx([0.2, 0.1, 0.0])
-    step = _rates([2999, 3000, 5999, 6000, 8500, 9500, 10500], epochs=120, learning_rate=0.1, schedule="step")
-    assert step == pytest.approx([0.1, 0.01, 0.01, 1e-3, 1e-4, 1e-5, 1e-6])
+    marks = _rates([2999, 3000, 5999, 6000, 8500, 9500, 10500], epochs=120, learning_rate=0.1, schedule="schedule")
+    assert marks == pytest.approx([0.1, 0.01, 0.01, 1e-3, 1e-4, 1e-5, 1e-6])
+    marks = _rates([99, 100, 250], epochs=3, learning_rate=0.1, schedule="schedule", milestones=[1, 2.5], decay=0.5)
+    assert marks == pytest.approx([0.1, 0.05, 0.025])
+    step = _rates([0, 199, 200, 499], epochs=5, learning_rate=0.1, schedule="step", step_epochs=2)
+    assert step == pytest.approx([0.1, 0.1, 0.01, 1e-3])
     assert _rates([0, 99], epochs=1, schedule="constant", learning_rate=0.3) == [0.3, 0.3]
     assert _rates([0, 50, 100], epochs=3, schedule="constant", learning_rate=0.4, warmup_epochs=1) == pytest.approx(
         [0, 0.2, 0.4]

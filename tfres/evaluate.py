@@ -33,6 +33,7 @@ def main(argv=None):
 
     from tfres import session
     from tfres.data.sources import open_source
+    from tfres.engines.training import has_ensemble
     from tfres.evaluation.accuracy import evaluate
     from tfres.run import Run
 
@@ -47,7 +48,7 @@ def main(argv=None):
     data = dataclasses.replace(recipe.data, source=arguments.data or recipe.data.source)
     source = open_source(data, recipe.model.classes)
     everything = arguments.size is None and len(points) > 1
-    results = evaluate(model, crop, source, data, points, with_ensemble=everything and recipe.training.kd)
+    results = evaluate(model, crop, source, data, points, with_ensemble=everything and has_ensemble(recipe))
     rows = [{"setting": name, **result} for name, result in results.items()]
     if arguments.json:
         print(json.dumps({"run": str(run.path), "pictures": source.validation.size, "rows": rows}))

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+from tfres.convert import pretrained
 from tfres.data.sources import open_source
 from tfres.engines import checkpoints
 from tfres.engines.training import load_weights, make_crop
 from tfres.layers import SwitchableBatchNorm
 from tfres.models.rsnet import PRESETS, from_preset
+from tfres.models.rsnet.network import check_mode
 from tfres.recipe import RecipeError
 
 
@@ -26,6 +28,10 @@ def resolve(recipe):
     if recipe.model.arch not in PRESETS:
         raise RecipeError(f"`arch` must be one of {', '.join(PRESETS)}. Received: arch={recipe.model.arch!r}.")
     preset = PRESETS[recipe.model.arch]
+    _check_model(recipe.model, preset)
+    if recipe.training.init:
+        recipe = pretrained.prepare(recipe)
+    recipe = recipe.with_conventions()
     resolutions = sorted(recipe.model.resolutions or preset["resolutions"], reverse=True)
     side = recipe.data.side or max(*resolutions, *preset["resolutions"])
     source = open_source(dataclasses.replace(recipe.data, side=side), recipe.model.classes)
@@ -44,11 +50,33 @@ def resolve(recipe):
     return dataclasses.replace(recipe, model=model, data=data), source
 
 
-def build_model(recipe):
-    """A new built network of a resolved recipe."""
-    model = from_preset(recipe.arch, **{k: v for k, v in dataclasses.asdict(recipe).items() if k != "arch"})
+def _check_model(model, preset):
+    bits = (None if b == 32 else b for b in (model.weight_bits, model.activation_bits))
+    try:
+        check_mode(preset["kind"], model.mode, *bits)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    if model.calibrated:
+        raise RecipeError(f"`calibrated` is filled in by tfres.calibrate. Received: calibrated={model.calibrated}.")
+
+
+def build_model(recipe, synchronised=False, precision="float32"):
+    """A new built network of a resolved `ModelRecipe`.
+
+    Args:
+        recipe: `ModelRecipe`.
+        synchronised: see `RSNet`.
+        precision: Keras' dtype policy.
+    """
+    fields = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "arch"}
+    model = from_preset(recipe.arch, synchronised=synchronised, dtype=precision, **fields)
     model.build()
     return model
+
+
+def build_training_model(recipe):
+    """A new built network of a resolved `Recipe`, as its training wants it."""
+    return build_model(recipe.model, recipe.training.synchronised_norms, recipe.training.precision)
 
 
 def load_run(run, checkpoint=None):

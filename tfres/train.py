@@ -19,7 +19,7 @@ def make_parser():
         prog="python -m tfres.train",
         synonyms=options.SYNONYMS,
         description="Train one network for many resolutions. A run that was interrupted goes on by the same command.",
-        epilog=f"{options.HELP}. Example: python -m tfres.train --mode preact --qw 2 --qa 2 --kd",
+        epilog=f"{options.HELP}. Example: python -m tfres.train --arch resnet18 --data FOLDER --kd",
     )
     parser.add_argument("--recipe", action="config", help="YAML file with model, data and training; options win over it")
     parser.add_argument("--data_format", "--data-format", type=str, default="NHWC", help="NHWC is the one layout supported")
@@ -90,7 +90,9 @@ def run_folder(recipe, arguments):
 def default_name(recipe, note="", logdir_id=""):
     """Name of a run, made of what the reference's log directories name."""
     model, sizes = recipe.model, recipe.model.resolutions
-    parts = [f"{model.arch}-{model.mode}", str(model.weight_bits), str(model.activation_bits)]
+    bits = (model.weight_bits, model.activation_bits)
+    mode = model.mode or ("float" if bits == (32, 32) else "preact")
+    parts = [f"{model.arch}-{mode}", *(map(str, bits) if mode != "float" else ())]
     parts += [",".join(map(str, sizes))] if sizes else []
     parts += ["distill"] if recipe.training.kd else []
     parts += [] if model.basis_update == "sequential" else [model.basis_update]
@@ -118,9 +120,11 @@ def main(argv=None):
     recipe, source = session.resolve(recipe)
     run = Run(run_path)
     run.create(recipe, {"classes": source.classes, "steps_per_epoch": epoch_steps(recipe, source)[0]})
-    train(recipe, run, source, lambda: session.build_model(recipe.model))
+    plan = train(recipe, run, source, lambda: session.build_training_model(recipe))
+    if not plan.writes:
+        return 0
     model, crop = session.load_run(run)
-    accuracies = accuracy.evaluate(model, crop, source, recipe.data, with_ensemble=recipe.training.kd)
+    accuracies = accuracy.evaluate(model, crop, source, recipe.data, with_ensemble=plan.has_ensemble())
     results = {**table.make_table(model, accuracies), "command_seconds": round(time.time() - started)}
     table.save_table(results, run.table)
     table.plot_table(results, run.plot, run.name)

@@ -4,33 +4,9 @@ import numpy as np
 import pytest
 
 from quant.quantizers import ActivationQuantizer
-from tests.reference import fill_rsnet_quant, generator, relative
+from tests.reference import fill_rsnet_quant, generator, observe, relative
 from tfres.convert import from_reference
 from tfres.models.backbones.resnet import ResidualBlock
-
-
-def _observe(model, kind, inputs, setting):
-    """Outputs of all layers of one class, by name, in the order of the forward pass."""
-    seen = {}
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
-
-    def watch(layer, call):
-        def watched(*args, **kwargs):
-            outputs = call(*args, **kwargs)
-            seen[id(layer)] = outputs.numpy()
-            return outputs
-
-        return watched
-
-    original = {id(layer): layer.call for layer in layers}
-    for layer in layers:
-        layer.call = watch(layer, layer.call)
-    try:
-        model(inputs, setting=setting)
-    finally:
-        for layer in layers:
-            layer.call = original[id(layer)]
-    return list(seen.values())
 
 
 @pytest.mark.parametrize("name", ["resnet18_preact_w2a2_small", "resnet18_preact_w2a2", "resnet18_resnet_w2a32"])
@@ -45,7 +21,7 @@ def test_network(golden, name):
         x = x.transpose(0, 2, 3, 1)
         logits = model(x, setting=size).numpy()
         assert relative(logits, output["logits"]) < bound["logits_rel"]
-        blocks = _observe(model, ResidualBlock, x, size)
+        blocks = observe(model, _layers(model, ResidualBlock), x, size)
         compared = blocks[:1] if "first_block_rel" in bound else blocks
         block_bound = bound.get("first_block_rel", bound.get("blocks_rel", 1e-4))
         for ours, theirs in zip(compared, output["blocks"], strict=False):
@@ -55,12 +31,16 @@ def test_network(golden, name):
         _compare_level_counts(model, x, output)
 
 
+def _layers(model, kind):
+    return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
+
+
 def _compare_level_counts(model, x, output):
     """Exact where no activation is near a threshold, else within the shares the golden states."""
     if "level_counts" not in output:
         return
     bound = output["bound"]
-    quantized = _observe(model, ActivationQuantizer, x, output["size"])
+    quantized = observe(model, _layers(model, ActivationQuantizer), x, output["size"])
     assert len(quantized) == output["activation_quantizers"]
     for ours, (scope, theirs) in zip(quantized, output["level_counts"], strict=True):
         _, counts = np.unique(ours, return_counts=True)

@@ -6,26 +6,31 @@ import numpy as np
 import pytest
 
 from tfres.data.errors import DataError, SourceError
-from tfres.data.pipeline import find_faults, training_batches, validation_batches
+from tfres.data.faults import find_faults
+from tfres.data.pipeline import training_batches, validation_batches
 from tfres.data.prepare import prepare
 from tfres.data.sources import open_source
 from tfres.recipe import DataRecipe
 
 
 def _take(source, recipe, count, first_step=0, seed=0):
-    batches = itertools.islice(training_batches(source, recipe, seed, first_step), count)
+    batches = itertools.islice(training_batches(source, recipe, seed, first_step, draws=2), count)
     return [[np.asarray(part) for part in batch] for batch in batches]
 
 
 def _recipe(source, **fields):
-    return DataRecipe(**{"source": str(source), "batch_size": 4, "side": 16, "fake_size": 18, **fields})
+    crop = "pad" if source == "fake" else "area"
+    fixed = {"source": str(source), "batch_size": 4, "side": 16, "fake_size": 18, "crop": crop, "rules": "torchvision"}
+    return DataRecipe(**{**fixed, **fields})
 
 
-@pytest.fixture(params=["fake", "folder", "records"])
+@pytest.fixture(params=["fake", "folder", "folder tensorpack", "records", "records in memory"])
 def opened(request, pictures, tmp_path):
-    if request.param == "records":
+    name, *options = request.param.split(" ", 1)
+    if name == "records":
         prepare(pictures, tmp_path / "records", per_shard=4)
-    recipe = _recipe({"fake": "fake", "folder": pictures, "records": tmp_path / "records"}[request.param])
+    fields = {"rules": "tensorpack"} if options == ["tensorpack"] else {"in_memory": options == ["in memory"]}
+    recipe = _recipe({"fake": "fake", "folder": pictures, "records": tmp_path / "records"}[name], **fields)
     return open_source(recipe), recipe
 
 
@@ -36,9 +41,28 @@ def test_resumed_stream_is_the_same(opened):
         for ours, theirs in zip(_take(source, recipe, 7 - first, first), whole[first:], strict=True):
             for a, b in zip(ours, theirs, strict=True):
                 np.testing.assert_array_equal(a, b)
-    images, labels, seed = whole[0]
+    images, labels, draws = whole[0]
     assert images.shape == (4, 16, 16, 3) and images.dtype == np.uint8
-    assert labels.dtype == np.int32 and seed.shape == (2,)
+    assert labels.dtype == np.int32 and draws.shape == (4, 2)
+    assert draws.min() >= 0 and draws.max() < 1 and not np.array_equal(draws, whole[1][2])
+
+
+@pytest.mark.parametrize(("replicas", "pipelines"), [(2, 1), (2, 2), (4, 2)])
+def test_replicas_share_the_batch(opened, replicas, pipelines):
+    """However the replicas are fed, together they see the batches of one."""
+    source, recipe = opened
+    whole = _take(source, recipe, 3)
+    each = replicas // pipelines
+    fed = []
+    for number in range(pipelines):
+        batches = training_batches(source, recipe, 0, 0, 2, replicas, (number, pipelines))
+        fed.append([[np.asarray(part) for part in batch] for batch in itertools.islice(batches, 3 * each)])
+    for step, expected in enumerate(whole):
+        parts = [part for stream in fed for part in stream[step * each : (step + 1) * each]]
+        for i, value in enumerate(expected):
+            np.testing.assert_array_equal(np.concatenate([part[i] for part in parts]), value)
+    with pytest.raises(DataError, match="`batch_size` must be a multiple of the 3 replicas"):
+        training_batches(source, recipe, 0, replicas=3)
 
 
 def test_seed_changes_order(opened):
@@ -50,10 +74,12 @@ def test_seed_changes_order(opened):
 
 def test_validation_is_everything_in_order(opened):
     source, recipe = opened
-    batches = list(validation_batches(source, recipe))
-    labels = np.concatenate([batch[1] for batch in batches])
+    batches = list(validation_batches(source, recipe, [16, 12]))
+    labels = np.concatenate([labels for _, labels in batches])
     assert len(labels) == source.validation.size
-    assert all(batch[0].shape[1:] == (16, 16, 3) for batch in batches)
+    small = 12 if recipe.rules == "torchvision" and recipe.source != "fake" else 16
+    for images, _ in batches:
+        assert images[16].shape[1:] == (16, 16, 3) and images[12].shape[1:] == (small, small, 3)
 
 
 def test_folder_and_its_records_hold_the_same(pictures, tmp_path):
@@ -66,8 +92,8 @@ def test_folder_and_its_records_hold_the_same(pictures, tmp_path):
         recipe = _recipe("")
         found = [
             (int(label), int(image[8, 8, 0]))
-            for i, ls, _ in validation_batches(source, recipe)
-            for image, label in zip(i, ls, strict=True)
+            for i, ls in validation_batches(source, recipe, [16])
+            for image, label in zip(i[16], ls, strict=True)
         ]
         pairs.append(sorted(found))
     assert pairs[0] == pairs[1]
@@ -89,6 +115,36 @@ def test_keras_cv_augmentations(pictures):
     assert (images == 127).mean() > 0.05 or (images == 128).mean() > 0.05 or (images == 0).mean() > 0.05
     with pytest.raises(DataError, match="`augment` must name layers of keras_cv.layers. Received: name='Nothing'"):
         recipe = _recipe("fake", augment=[{"name": "Nothing"}])
+        training_batches(open_source(recipe), recipe, 0)
+    with pytest.raises(DataError, match="`augment` arguments of RandomCutout are wrong"):
+        recipe = _recipe("fake", augment=[{"name": "RandomCutout", "size": 3}])
+        training_batches(open_source(recipe), recipe, 0)
+
+
+@pytest.mark.parametrize("name", ["MixUp", "CutMix"])
+def test_mixing_augmentations_mix_the_labels(name):
+    recipe = _recipe("fake", augment=[{"name": name}, {"name": "RandAugment"}])
+    images, labels, _ = _take(open_source(recipe), recipe, 1)[0]
+    assert images.dtype == np.uint8 and images.shape == (4, 16, 16, 3)
+    assert labels.shape == (4, 10) and labels.dtype == np.float32
+    np.testing.assert_allclose(labels.sum(1), 1, rtol=1e-5)
+
+
+def test_data_service(pictures):
+    """A dispatcher and a worker on loopback prepare the same stream."""
+    import tensorflow as tf
+
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer()
+    worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=dispatcher.target.split("://")[1]))
+    source = open_source(_recipe(pictures))
+    expected = _take(source, _recipe(pictures), 4)
+    for ours, theirs in zip(_take(source, _recipe(pictures, service=dispatcher.target), 4), expected, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert worker is not None
+    with pytest.raises(DataError, match="`service` needs picture files"):
+        recipe = _recipe("fake", service=dispatcher.target)
         training_batches(open_source(recipe), recipe, 0)
 
 

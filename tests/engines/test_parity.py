@@ -17,10 +17,11 @@ tf1 = tf.compat.v1
 
 
 def keras_step(plan):
-    trainer = keras_engine.Trainer(plan)
-    batch = next(iter(training_batches(plan.source, plan.recipe.data, plan.recipe.training.seed, plan.first_step)))
-    terms = trainer.step(*batch, tf.constant(plan.rate(plan.first_step)))
-    return {k: float(v) for k, v in terms.items()}, {k: v.numpy() for k, v in trainer.variables().items()}
+    model = keras_engine.TrainingModel(plan)
+    recipe = plan.recipe
+    batches = training_batches(plan.source, recipe.data, recipe.training.seed, plan.first_step, model.crop.draws)
+    terms = tf.function(model.train_step)(next(iter(batches)))
+    return {k: float(v) for k, v in terms.items()}, {k: v.numpy() for k, v in model.checkpointed().items()}
 
 
 def tensorpack_step(plan):

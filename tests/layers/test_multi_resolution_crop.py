@@ -40,23 +40,46 @@ def test_own_size_is_untouched_and_modes_differ(rng):
     np.testing.assert_allclose(outputs["align_corners"][12][:, 0, 0], images[:, 0, 0] / 255, atol=1e-6)
 
 
-def test_one_flip_for_all_resolutions_repeatable_by_seed(rng):
+def test_one_flip_for_all_resolutions_by_the_draws(rng):
     images = rng.integers(0, 256, (32, 8, 8, 3)).astype(np.uint8)
     layer = MultiResolutionCrop([8, 4])
-    first, again = (layer(images, seed=tf.constant([3, 4]), training=True) for _ in range(2))
-    np.testing.assert_array_equal(first[8], again[8])
+    draws = rng.uniform(size=(32, layer.draws))
+    first = layer(images, draws=draws, training=True)
     flipped = [not np.allclose(a, b / 255) for a, b in zip(first[8], images, strict=True)]
-    assert 4 < sum(flipped) < 28
+    assert flipped == (draws[:, 3] < 0.5).tolist()
     for i, mirror in enumerate(flipped):
         expected = images[i, :, ::-1] if mirror else images[i]
         np.testing.assert_allclose(first[4][i], expected[::2, ::2] / 255, atol=1e-6)
-    other = layer(images, seed=tf.constant([3, 5]), training=True)
-    assert not np.array_equal(first[8], other[8])
+    np.testing.assert_array_equal(layer(images)[8], MultiResolutionCrop([8], flip="none")(images, training=True)[8])
+
+
+def test_independent_flips(rng):
+    images = rng.integers(0, 256, (32, 8, 8, 3)).astype(np.uint8)
+    layer = MultiResolutionCrop([8, 4], flip="independent")
+    draws = rng.uniform(size=(32, layer.draws))
+    crops = layer(images, draws=draws, training=True)
+    for column, (resolution, crop) in enumerate(crops.items(), 3):
+        for i in range(32):
+            plain = layer.at(images[i : i + 1], resolution)[0]
+            np.testing.assert_allclose(crop[i], plain[:, ::-1] if draws[i, column] < 0.5 else plain, atol=1e-6)
+
+
+def test_bilinear_is_tensorflows_antialiased_resize(rng):
+    images = rng.integers(0, 256, (2, 24, 30, 3)).astype(np.uint8)
+    for resolution in (12, 7, 24, 31):
+        ours = MultiResolutionCrop([resolution], resize="bilinear")(images)[resolution]
+        theirs = tf.image.resize(images, [resolution, resolution], antialias=True) / 255
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_lighting_shifts_a_whole_picture_and_stays_in_range(rng):
     images = rng.integers(100, 120, (16, 8, 8, 3)).astype(np.uint8)
-    lit = MultiResolutionCrop([8], flip=False, lighting=0.1)(images, seed=tf.constant([0, 0]), training=True)[8] * 255
+    lit = (
+        MultiResolutionCrop([8], flip="none", lighting=0.1)(
+            images, draws=rng.uniform(size=(16, 4)).astype("f"), training=True
+        )[8]
+        * 255
+    )
     shift = lit - images
     assert np.all(np.ptp(shift, axis=(1, 2)) <= 1.01)
     assert np.abs(shift).max() > 1
@@ -64,12 +87,14 @@ def test_lighting_shifts_a_whole_picture_and_stays_in_range(rng):
 
 
 def test_config_and_errors():
-    layer = MultiResolutionCrop([8, 4], "bilinear", MEAN, STD, "bgr", False, 0.1)
+    layer = MultiResolutionCrop([8, 4], "bilinear", MEAN, STD, "bgr", "independent", 0.1)
     assert MultiResolutionCrop.from_config(layer.get_config()).get_config() == layer.get_config()
     with pytest.raises(ValueError, match="`resize` must be one of nearest.*resize='cubic'"):
         MultiResolutionCrop([8], resize="cubic")
     with pytest.raises(ValueError, match="`channel_order` must be rgb or bgr"):
         MultiResolutionCrop([8], channel_order="grb")
+    with pytest.raises(ValueError, match="`flip` must be one of shared, independent, none"):
+        MultiResolutionCrop([8], flip=True)
 
 
 def test_evaluation_crop_of_the_reference(golden):

@@ -43,7 +43,7 @@ def test_counts(arch, mode):
     model = from_preset(arch, mode=mode, weight_bits=2, activation_bits=2 if mode == "preact" else None)
     model.build()
     layers = list(model._flatten_layers())
-    kernels = [layer.kernel for layer in layers if getattr(layer, "weight_bits", None)]
+    kernels = [layer.latent_kernel for layer in layers if getattr(layer, "weight_bits", None)]
     assert sum(kernel.shape.num_elements() for kernel in kernels) == quantized
     assert model.classifier.count_params() == final
     assert sum(w.shape[0] for w in model.trainable_weights if "r224_gamma" in w.name) == channels
@@ -151,7 +151,7 @@ def test_names_are_stable():
         ({"resolutions": ()}, "`resolutions` must be distinct positive integers"),
         ({"weight_bits": 9}, "`weight_bits` must be an integer from 1 to 8.*weight_bits=9"),
         ({"mode": "resnet"}, "`activation_bits` must be 32 in mode 'resnet'"),
-        ({"mode": "plain"}, "`mode` must be one of resnet, preact, preact_typeA"),
+        ({"mode": "plain"}, "`mode` must be one of float, resnet, preact, preact_typeA"),
         ({"kind": "wide"}, "`kind` must be one of basic, bottleneck"),
         ({"stem": "mnist"}, "`stem` must be imagenet or cifar"),
     ],

@@ -34,7 +34,7 @@ def test_training_step(golden, name):
     assert labels.tolist() == figures["label"]
     crop = MultiResolutionCrop(sizes, mean=MEAN, std=STD, channel_order="bgr")
     crops = crop(images[..., ::-1])
-    objective = EnsembleDistillation(kd=True, weight_decay=settings["weight_decay"])
+    objective = EnsembleDistillation(kd=True, weight_decay=settings["weight_decay"], divergence="cross_entropy")
 
     start = {name: v.numpy() for name, v in named.items()}
     with StepScope() as step, tf.GradientTape() as tape:

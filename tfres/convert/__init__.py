@@ -3,7 +3,7 @@
 import difflib
 import importlib
 
-FAMILIES = ("rsnet_quant",)
+FAMILIES = ("rsnet", "rsnet_quant")
 
 __all__ = ["FAMILIES", "from_reference"]
 
@@ -24,8 +24,20 @@ def from_reference(family, arch, tensors, **options):
     Raises:
         ValueError: unknown family or architecture; tensors missing, left over or of another shape (named).
     """
+    return load_family(family).convert(arch, tensors, **options)
+
+
+def load_family(family):
+    """The module of a family.
+
+    It has `convert(arch, tensors, **options)`, `OPTIONS` (their names), `read(path, arch)` (a checkpoint file's tensors) and
+    `recipe(arch, config)` (the reference's preprocessing as a `Recipe`).
+
+    Raises:
+        ValueError: unknown (the nearest is named).
+    """
     if family not in FAMILIES:
         near = difflib.get_close_matches(str(family), FAMILIES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"`family` must be one of {', '.join(FAMILIES)}. Received: family={family!r}.{hint}")
-    return importlib.import_module(f"tfres.convert.{family}").convert(arch, tensors, **options)
+    return importlib.import_module(f"tfres.convert.{family}")

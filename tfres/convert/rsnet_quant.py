@@ -3,8 +3,14 @@
 import re
 
 from tfres.convert.assign import assign_exactly
-from tfres.models.rsnet import PRESETS, from_preset
+from tfres.data.sources import IMAGENET_MEAN, IMAGENET_STD
+from tfres.engines import checkpoints
+from tfres.models.rsnet import from_preset
+from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 
+OPTIONS = ("sizes", "mode", "qw", "qa")
+
+ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 # Optimizer, counters and running means of summaries: part of the training, not of the network.
 _TRAINING_STATE = re.compile(r"(.*/(Momentum|AccumGrad)$)|global_step$|learning_rate$|EMA/")
 _BATCH_NORM = {"gamma": "gamma", "beta": "beta", "moving_mean": "mean/EMA", "moving_variance": "variance/EMA"}
@@ -28,9 +34,9 @@ def convert(arch, tensors, sizes=None, mode=None, qw=None, qa=None, **overrides)
     Raises:
         ValueError: see `tfres.convert.from_reference`.
     """
-    arch = f"resnet{arch}" if str(arch).isdigit() else arch
-    if arch not in PRESETS or not arch.startswith("resnet") or PRESETS[arch]["stem"] != "imagenet":
-        known = ", ".join(name for name, preset in PRESETS.items() if preset["stem"] == "imagenet")
+    arch = _named(arch)
+    if arch not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
         raise ValueError(f"`arch` must be one of {known}. Received: arch={arch!r}.")
     tensors = {name.removesuffix(":0"): value for name, value in tensors.items()}
     names = list(tensors)
@@ -51,6 +57,40 @@ def convert(arch, tensors, sizes=None, mode=None, qw=None, qa=None, **overrides)
             optional.add(name)
     assign_exactly(pairs, tensors, optional, ignore=_TRAINING_STATE.match)
     return model
+
+
+def read(path, arch):
+    """Tensors of a TensorFlow 1 checkpoint, by a prefix or folder."""
+    return checkpoints.read_checkpoint(checkpoints.find_checkpoint(path))
+
+
+def recipe(arch, config):
+    """The reference's preprocessing: normalised BGR pictures, crop of 224, smaller sizes by nearest neighbour."""
+    model = ModelRecipe(
+        arch=_named(arch),
+        mode=config["mode"],
+        weight_bits=config["weight_bits"] or 32,
+        activation_bits=config["activation_bits"] or 32,
+        resolutions=config["resolutions"],
+        classes=config["classes"],
+    )
+    data = DataRecipe(
+        batch_size=100,
+        side=max(224, *config["resolutions"]),
+        crop="area",
+        rules="tensorpack",
+        resize="nearest",
+        flip="shared",
+        lighting=0.1,
+        mean=list(IMAGENET_MEAN),
+        std=list(IMAGENET_STD),
+        channel_order="bgr",
+    )
+    return Recipe(model=model, data=data)
+
+
+def _named(arch):
+    return f"resnet{arch}" if str(arch).isdigit() else arch
 
 
 def _mode(names):

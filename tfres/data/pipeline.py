@@ -1,13 +1,11 @@
 """The tf.data pipeline of all engines: one random crop per picture, shipped as uint8 at the largest resolution."""
 
-import contextlib
-
 import numpy as np
 import tensorflow as tf
 
-from tfres.data import records, transforms
-from tfres.data.errors import DataError, reason
-from tfres.data.sources import ArraySplit, FileSplit
+from tfres.data import augment, records, transforms
+from tfres.data.errors import DataError
+from tfres.data.sources import ArraySplit, FileSplit, MemorySplit, RecordSplit
 
 _SHUFFLE_BLOCK = 4096
 _OPEN_FILES = 8
@@ -26,135 +24,116 @@ def steps_in(split, batch_size):
     return split.size // batch_size
 
 
-def training_batches(source, recipe, seed, first_step=0):
+def training_batches(source, recipe, seed, first_step=0, draws=0, replicas=1, pipeline=(0, 1)):
     """Endless training batches from step `first_step` on; the same whether or not a run was interrupted.
 
-    Order and random crops depend on `seed`, the pass and the position only. (TFRecord files: files are shuffled per
-    pass, records in blocks of 4,096; a resumed run reads but does not decode what it skips.)
+    Order, crops and draws depend on `seed`, the pass and the position only, not on how a step's batch is spread over replicas.
+    (TFRecord files: files are shuffled per pass, records in blocks of 4,096; a resumed run reads but does not decode what
+    it skips. With `recipe.in_memory` records are shuffled wholly. Over a tf.data service with several workers the order is
+    the workers'. keras-cv layers draw from generators of their own.)
 
     Args:
         source: `Source`.
-        recipe: `DataRecipe`, its `side` filled in.
+        recipe: resolved `DataRecipe`.
         seed: integer.
         first_step: steps already made.
+        draws: uniform random numbers per picture for the part that is left to the device.
+        replicas: number of replicas that share a step's batch of `recipe.batch_size`.
+        pipeline: `(number, count)` of this pipeline, where several feed the replicas.
 
     Returns:
-        `tf.data.Dataset` of uint8 RGB `(batch_size, side, side, 3)`, int32 labels `(batch_size,)`,
-        int32 seed `(2,)` for the random part that is left to the device.
+        `tf.data.Dataset` of one replica's uint8 RGB `(batch_size / replicas, side, side, 3)`, labels (int32 `(batch,)`, or
+        float32 `(batch, classes)` where an augmentation mixes them) and float32 draws `(batch, draws)`.
+
+    Raises:
+        DataError: a batch that cannot be spread so, or `crop` or `service` that pictures in memory cannot have.
     """
     split, batch = source.train, recipe.batch_size
+    number, count = pipeline
+    if batch % replicas or replicas % count:
+        raise DataError(f"`batch_size` must be a multiple of the {replicas} replicas. Received: batch_size={batch}.")
+    if recipe.service and isinstance(split, (ArraySplit, MemorySplit)):
+        raise DataError(f"`service` needs picture files. Received: service={recipe.service} with pictures in memory.")
+    if recipe.crop == "area" and isinstance(split, ArraySplit):
+        raise DataError("`crop` must be pad or none for decoded pictures in memory. Received: crop=area.")
     steps = steps_in(split, batch)
-    crop = recipe.crop or source.crop
     first_pass, skip = divmod(first_step, steps)
     passes = tf.data.Dataset.range(first_pass, np.iinfo(np.int64).max)
-    examples = passes.flat_map(lambda number: _shuffled(split, number, seed).take(steps * batch)).skip(skip * batch)
-    examples = tf.data.Dataset.zip((tf.data.Dataset.counter(first_step * batch), examples))
+    examples = passes.flat_map(lambda pass_number: _shuffled(split, pass_number, seed).take(steps * batch)).skip(skip * batch)
+    examples = examples.enumerate(first_step * batch)
+    if count > 1:
+        examples = examples.filter(lambda position, _: position % batch // (batch // count) == number)
+    layers = augment.layers(recipe.augment, len(source.classes))
 
     def prepare(position, example):
-        picture, label = example
-        return _training_picture(picture, crop, recipe.side, _pair(seed, position)), label
+        picture, label = _fetch(split, example)
+        if not isinstance(split, ArraySplit):
+            picture = _training_picture(picture, recipe, _pair(seed, position))
+        return position, picture, label
 
-    def finish(step, batch_of):
-        images, labels = batch_of
-        batch_seed = _pair(seed, step)
+    def finish(positions, images, labels):
+        # One table of draws for the whole step, of which this is a part.
+        table = tf.random.stateless_uniform([batch, 2 + draws], _pair(seed, positions[0] // batch))
+        first = tf.cast(positions[0] % batch, tf.int32)
+        mine = tf.ensure_shape(table[first : first + batch // replicas], [batch // replicas, 2 + draws])
         if isinstance(split, ArraySplit):
-            images = _memory_pictures(split, images, recipe.side)
-        if crop == "pad":
-            images = transforms.pad_crop(images, batch_seed + 2)
-        for augment in layers:
-            images = augment(images)
-        images = tf.cast(tf.clip_by_value(tf.round(tf.cast(images, tf.float32)), 0, 255), tf.uint8) if layers else images
-        return images, _checked(labels, len(source.classes)), batch_seed
+            images = _memory_pictures(split, images, recipe)
+        if recipe.crop == "pad":
+            images = transforms.pad_crop(images, mine[:, :2])
+        labels = _checked(labels, len(source.classes))
+        for layer in layers:
+            images, labels = layer(images, labels)
+        return images, labels, mine[:, 2:]
 
-    layers = _augmentations(recipe.augment)
-    if isinstance(split, ArraySplit):
-        if crop == "area":
-            raise DataError("`crop` must be pad or none for pictures in memory. Received: crop=area.")
-        examples = examples.map(lambda _, example: example)
-    else:
-        examples = examples.map(prepare, tf.data.AUTOTUNE)
-    batches = tf.data.Dataset.zip((tf.data.Dataset.counter(first_step), examples.batch(batch, drop_remainder=True)))
-    return batches.map(finish, tf.data.AUTOTUNE).prefetch(4)
+    batches = examples.map(prepare, tf.data.AUTOTUNE).batch(batch // replicas, drop_remainder=True)
+    batches = batches.map(finish, tf.data.AUTOTUNE)
+    if recipe.service:
+        policy = tf.data.experimental.service.ShardingPolicy.DYNAMIC
+        batches = batches.apply(tf.data.experimental.service.distribute(policy, recipe.service))
+    return batches.prefetch(4)
 
 
-def validation_batches(source, recipe):
-    """The validation split in order, the last batch smaller; elements as of `training_batches`.
+def validation_batches(source, recipe, resolutions):
+    """The validation split in order, the last batch smaller.
 
-    Pictures in memory at another size and files are resized (shortest edge 256/224 of the side, bicubic) and cut in the
-    middle; pictures in memory of the right size stay as they are.
+    Rules "tensorpack": every picture is cut once, at `recipe.side`, and that crop serves all resolutions. "torchvision": it is
+    resized and cut anew for each. Pictures in memory of the right size stay whole.
+
+    Args:
+        source: `Source`.
+        recipe: resolved `DataRecipe`.
+        resolutions: sides wanted.
+
+    Returns:
+        `tf.data.Dataset` of a dict resolution -> uint8 RGB `(batch, side, side, 3)`, to be passed through
+        `MultiResolutionCrop.at`, and int32 labels `(batch,)`.
     """
     split = source.validation
+    sides = list(resolutions) if recipe.rules == "torchvision" else [recipe.side]
 
-    def prepare(picture, label):
-        return transforms.centre_crop(transforms.decode(picture), recipe.side), label
+    def prepare(example):
+        picture, label = _fetch(split, example)
+        if isinstance(split, ArraySplit):
+            return picture, label
+        picture = transforms.decode(picture)
+        return tuple(transforms.centre_crop(picture, side, recipe.rules) for side in sides), label
 
     def finish(images, labels):
         if isinstance(split, ArraySplit):
-            images = _memory_pictures(split, images, recipe.side)
-        return images, _checked(labels, len(source.classes)), tf.zeros([2], tf.int32)
+            images = (_memory_pictures(split, images, recipe),)
+        images = images * (len(resolutions) // len(images))
+        return dict(zip(resolutions, images, strict=True)), _checked(labels, len(source.classes))
 
-    examples = _in_order(split)
-    if not isinstance(split, ArraySplit):
-        examples = examples.map(prepare, tf.data.AUTOTUNE)
-    return examples.batch(recipe.batch_size).map(finish, tf.data.AUTOTUNE).prefetch(2)
-
-
-@contextlib.contextmanager
-def explained(source):
-    """Turns a failure of the pipeline inside the block into a `DataError` that names the pictures at fault."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        for split in (source.train, source.validation):
-            faults = find_faults(source, split)
-            if faults:
-                raise DataError("Unusable pictures:\n  " + "\n  ".join(faults)) from error
-        raise
-
-
-def find_faults(source, split):
-    """Read everything again, slowly, and say what is wrong with which picture; called when a pipeline failed.
-
-    Args:
-        source: `Source`.
-        split: its `train` or `validation`.
-
-    Returns:
-        list of messages, at most 20.
-    """
-    faults = []
-    if isinstance(split, ArraySplit):
-        return faults
-    for name, encoded, label in _raw(split):
-        if not 0 <= label < len(source.classes):
-            stored = label + getattr(split, "label_offset", 0)
-            faults.append(f"{name}: label {stored} is out of range ({len(source.classes)} classes)")
-        else:
-            try:
-                transforms.decode(encoded)
-            except tf.errors.InvalidArgumentError as error:
-                faults.append(f"{name}: not a readable picture ({reason(error)})")
-        if len(faults) == 20:
-            break
-    return faults
-
-
-def _raw(split):
-    """`(where, bytes, label)` of every picture."""
-    if isinstance(split, FileSplit):
-        for path, label in zip(split.paths, split.labels, strict=True):
-            yield path, tf.io.read_file(path), int(label)
-        return
-    for path in split.paths:
-        for number, serialized in enumerate(tf.data.TFRecordDataset(path)):
-            encoded, label = records.parse(serialized, split.schema, split.label_offset)
-            yield f"{path}, record {number}", encoded, int(label)
+    from_records = isinstance(split, RecordSplit)
+    examples = tf.data.TFRecordDataset(split.paths) if from_records else tf.data.Dataset.range(split.size)
+    return examples.map(prepare, tf.data.AUTOTUNE).batch(recipe.batch_size).map(finish, tf.data.AUTOTUNE).prefetch(2)
 
 
 def _shuffled(split, number, seed):
-    if isinstance(split, (ArraySplit, FileSplit)):
+    """One pass: indices, or serialized records."""
+    if not isinstance(split, RecordSplit):
         order = tf.argsort(tf.random.stateless_uniform([split.size], _pair(seed, number)))
-        return _indexed(split, tf.data.Dataset.from_tensor_slices(tf.cast(order, tf.int64)))
+        return tf.data.Dataset.from_tensor_slices(tf.cast(order, tf.int64))
     order = tf.argsort(tf.random.stateless_uniform([len(split.paths)], _pair(seed, number)))
     files = tf.data.Dataset.from_tensor_slices(tf.gather(split.paths, order))
     serialized = files.interleave(tf.data.TFRecordDataset, cycle_length=_OPEN_FILES)
@@ -163,56 +142,36 @@ def _shuffled(split, number, seed):
     def shuffle(block, items):
         return tf.gather(items, tf.argsort(tf.random.stateless_uniform(tf.shape(items), _pair(seed + 1, block))))
 
-    return blocks.map(shuffle).unbatch().map(lambda record: records.parse(record, split.schema, split.label_offset))
+    return blocks.map(shuffle).unbatch()
 
 
-def _in_order(split):
-    if isinstance(split, (ArraySplit, FileSplit)):
-        return _indexed(split, tf.data.Dataset.range(split.size))
-    return tf.data.TFRecordDataset(split.paths).map(lambda r: records.parse(r, split.schema, split.label_offset))
-
-
-def _indexed(split, indices):
-    """Index and label of pictures in memory, bytes and label of files."""
-    labels = tf.constant(split.labels)
+def _fetch(split, example):
+    """Index (pictures in memory) or bytes of an example of `_shuffled`, and its label."""
+    if isinstance(split, RecordSplit):
+        return records.parse(example, split.schema, split.label_offset)
+    label = tf.constant(split.labels)[example]
     if isinstance(split, ArraySplit):
-        return indices.map(lambda i: (i, labels[i]))
-    paths = tf.constant(split.paths)
-    return indices.map(lambda i: (tf.io.read_file(paths[i]), labels[i]), tf.data.AUTOTUNE)
+        return example, label
+    if isinstance(split, FileSplit):
+        return tf.io.read_file(tf.constant(split.paths)[example]), label
+    return tf.ensure_shape(tf.numpy_function(lambda i: split.encoded[i], [example], tf.string), []), label
 
 
-def _training_picture(picture, crop, side, seed):
-    if crop == "area":
-        return transforms.area_crop(picture, side, seed)
-    return transforms.centre_crop(transforms.decode(picture), side)
+def _training_picture(picture, recipe, seed):
+    if recipe.crop == "area":
+        return transforms.area_crop(picture, recipe.side, seed, recipe.rules)
+    return transforms.centre_crop(transforms.decode(picture), recipe.side, recipe.rules)
 
 
-def _memory_pictures(split, indices, side):
+def _memory_pictures(split, indices, recipe):
     """Pictures of a batch of indices, at `side`. They stay outside the graph, which could not hold them."""
     images = tf.numpy_function(lambda i: split.images[i], [indices], tf.uint8)
     images = tf.ensure_shape(images, [indices.shape[0], *split.images.shape[1:]])
+    side = recipe.side
     if images.shape[1] == side:
         return images
-    resize = lambda image: transforms.centre_crop(image, side)  # noqa: E731
+    resize = lambda image: transforms.centre_crop(image, side, recipe.rules)  # noqa: E731
     return tf.map_fn(resize, images, fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8))
-
-
-def _augmentations(specifications):
-    """keras-cv layers called in training mode."""
-    if not specifications:
-        return []
-    import functools
-
-    import keras_cv
-
-    layers = []
-    for specification in specifications:
-        arguments = dict(specification)
-        name = arguments.pop("name")
-        if not hasattr(keras_cv.layers, name):
-            raise DataError(f"`augment` must name layers of keras_cv.layers. Received: name={name!r}.")
-        layers.append(functools.partial(getattr(keras_cv.layers, name)(**arguments), training=True))
-    return layers
 
 
 def _checked(labels, classes):

@@ -53,6 +53,19 @@ class RecordSplit:
 
 
 @dataclasses.dataclass(frozen=True)
+class MemorySplit:
+    """Encoded pictures in memory: list of bytes, where each came from, and int64 `labels`."""
+
+    encoded: list
+    names: list
+    labels: np.ndarray
+
+    @property
+    def size(self):
+        return len(self.encoded)
+
+
+@dataclasses.dataclass(frozen=True)
 class Source:
     """Where pictures come from.
 
@@ -97,6 +110,9 @@ def open_source(recipe, classes=None):
         source = _records(recipe, files, classes) if files else open_folder(pathlib.Path(recipe.source))
     if recipe.limit is not None and recipe.limit < source.train.size:
         source = dataclasses.replace(source, train=_limited(source.train, recipe.limit))
+    if recipe.in_memory:
+        train, validation = _in_memory(source.train), _in_memory(source.validation)
+        source = dataclasses.replace(source, train=train, validation=validation)
     return source
 
 
@@ -129,6 +145,31 @@ def open_folder(root):
     if extra:
         raise SourceError(f"{validation_root} has classes that {train_root} lacks: {', '.join(extra)}.")
     return Source(classes, _class_files(train_root, classes), _class_files(validation_root, classes))
+
+
+def read_all(split):
+    """`(where, bytes, label)` of every picture of a split of encoded pictures."""
+    import tensorflow as tf
+
+    from tfres.data import records
+
+    if isinstance(split, MemorySplit):
+        yield from zip(split.names, split.encoded, split.labels.tolist(), strict=True)
+    elif isinstance(split, FileSplit):
+        for path, label in zip(split.paths, split.labels, strict=True):
+            yield path, tf.io.read_file(path).numpy(), int(label)
+    else:
+        for path in split.paths:
+            for number, serialized in enumerate(tf.data.TFRecordDataset(path)):
+                encoded, label = records.parse(serialized, split.schema, split.label_offset)
+                yield f"{path}, record {number}", encoded.numpy(), int(label)
+
+
+def _in_memory(split):
+    if isinstance(split, ArraySplit):
+        return split
+    names, encoded, labels = zip(*read_all(split), strict=True)
+    return MemorySplit(list(encoded), list(names), np.array(labels, np.int64))
 
 
 def _class_files(root, classes):

@@ -1,10 +1,12 @@
 """Host-side picture operations as tensor functions: decoding, reference resizing, random and centre crops."""
 
+import math
+
 import tensorflow as tf
 
+RULES = ("torchvision", "tensorpack")
 _TRIES = 10
 _CUBIC = -0.75  # OpenCV's constant; tf.image uses -0.5
-SHORTEST_EDGE = 256 / 224  # of evaluation, relative to the crop
 
 
 def decode(encoded):
@@ -36,37 +38,65 @@ def resize_cubic(image, height, width):
     return tf.cast(tf.clip_by_value(tf.floor(x + 0.5), 0, 255), tf.uint8)
 
 
-def centre_crop(image, side, shortest_edge=None):
-    """Shortest edge to `shortest_edge` pixels (bicubic), then the middle `side` x `side` pixels.
+def resize_bilinear(image, height, width):
+    """Bilinear with antialiasing when shrinking; Pillow's rule, which rounds after either pass.
+
+    Args:
+        image: uint8 `(h, w, c)`.
+        height, width: of the output.
+
+    Returns:
+        uint8 `(height, width, c)`.
+    """
+    for size in ([tf.shape(image)[0], width], [height, width]):
+        image = tf.image.resize(image, size, antialias=True)
+        image = tf.cast(tf.clip_by_value(tf.floor(image + 0.5), 0, 255), tf.uint8)
+    return image
+
+
+def centre_crop(image, side, rules="tensorpack", shortest_edge=None):
+    """Evaluation's picture: the shortest edge to some pixels, then the middle `side` x `side` pixels.
+
+    "tensorpack": the edge is 256/224 of the side, rounded; bicubic; offsets rounded down. "torchvision": the edge is
+    int(side / 0.875), the other one truncated; antialiased bilinear; offsets rounded half to even.
 
     Args:
         image: uint8 `(h, w, 3)`.
         side: pixels of the output.
-        shortest_edge: default 256/224 of `side`, rounded.
+        rules: see above.
+        shortest_edge: another length of the shortest edge.
 
     Returns:
         uint8 `(side, side, 3)`.
     """
-    shortest_edge = shortest_edge or round(side * SHORTEST_EDGE)
-    shape = tf.cast(tf.shape(image)[:2], tf.float32)
-    scale = shortest_edge / tf.reduce_min(shape)
-    height, width = tf.unstack(tf.cast(scale * shape + 0.5, tf.int32))
-    image = resize_cubic(image, height, width)
-    top, left = (height - side) // 2, (width - side) // 2
+    shape = tf.shape(image)[:2]
+    if rules == "torchvision":
+        edge = shortest_edge or int(side / 0.875)
+        height, width = tf.unstack(edge * shape // tf.reduce_min(shape))
+        image = resize_bilinear(image, height, width)
+        top, left = (tf.cast(tf.round((size - side) / 2), tf.int32) for size in (height, width))
+    else:
+        edge = shortest_edge or round(side * 256 / 224)
+        scale = edge / tf.reduce_min(tf.cast(shape, tf.float32))
+        height, width = tf.unstack(tf.cast(scale * tf.cast(shape, tf.float32) + 0.5, tf.int32))
+        image = resize_cubic(image, height, width)
+        top, left = (height - side) // 2, (width - side) // 2
     return tf.ensure_shape(image[top : top + side, left : left + side], [side, side, 3])
 
 
-def area_crop(encoded, side, seed):
+def area_crop(encoded, side, seed, rules="tensorpack"):
     """Random area and aspect crop resized to a square; of a JPEG only the crop is decoded.
 
-    Ten tries of area U(0.08, 1) of the picture and aspect U(3/4, 4/3), width and height swapped half of the time; the
-    corner is an integer draw that excludes the last position, as in tensorpack. When none fits: shortest edge to `side`,
-    centre crop.
+    Ten tries of area U(0.08, 1) of the picture. "tensorpack": aspect U(3/4, 4/3), width and height swapped half of the
+    time, a corner that excludes the last position; bicubic; when no try fits, shortest edge to `side` and centre crop.
+    "torchvision": log aspect U(ln 3/4, ln 4/3), any corner; antialiased bilinear; when no try fits, the middle of the
+    picture trimmed to an aspect between 3/4 and 4/3.
 
     Args:
         encoded: picture bytes.
         side: pixels of the output.
         seed: int32 `(2,)`.
+        rules: see above.
 
     Returns:
         uint8 `(side, side, 3)`.
@@ -74,56 +104,92 @@ def area_crop(encoded, side, seed):
     is_jpeg = tf.io.is_jpeg(encoded)
     whole = tf.cond(is_jpeg, lambda: tf.zeros([0, 0, 3], tf.uint8), lambda: decode(encoded))
     shape = tf.cond(is_jpeg, lambda: tf.io.extract_jpeg_shape(encoded), lambda: tf.shape(whole))
-    window, fits = _area_window(shape[0], shape[1], seed)
 
-    def crop():
-        def cut():
+    def cut(window):
+        def slice_whole():
             top, left, height, width = tf.unstack(window)
             return whole[top : top + height, left : left + width]
 
-        image = tf.cond(
-            is_jpeg,
-            lambda: tf.io.decode_and_crop_jpeg(encoded, window, channels=3, dct_method="INTEGER_ACCURATE"),
-            cut,
-        )
-        return resize_cubic(image, side, side)
+        jpeg = lambda: tf.io.decode_and_crop_jpeg(encoded, window, channels=3, dct_method="INTEGER_ACCURATE")  # noqa: E731
+        return tf.cond(is_jpeg, jpeg, slice_whole)
 
-    image = tf.cond(fits, crop, lambda: centre_crop(decode(encoded), side, shortest_edge=side))
+    draws = tf.random.stateless_uniform([5, _TRIES], seed)
+    if rules == "torchvision":
+        image = resize_bilinear(cut(torchvision_window(shape[0], shape[1], draws)), side, side)
+    else:
+        window, fits = tensorpack_window(shape[0], shape[1], draws)
+        image = tf.cond(
+            fits,
+            lambda: resize_cubic(cut(window), side, side),
+            lambda: centre_crop(decode(encoded), side, shortest_edge=side),
+        )
     return tf.ensure_shape(image, [side, side, 3])
 
 
-def pad_crop(images, seed):
+def pad_crop(images, draws):
     """Every picture of the batch padded by an eighth of its side with zeros, then cut at a random place.
 
     Args:
         images: uint8 `(batch, side, side, 3)`.
-        seed: int32 `(2,)`.
+        draws: `(batch, 2)`, uniform in [0, 1).
     """
-    batch, side = tf.shape(images)[0], images.shape[1]
+    side = images.shape[1]
     pad = side // 8
     padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
-    offset = tf.random.stateless_uniform([batch, 2], seed, 0, 2 * pad + 1, tf.int32)
+    offset = tf.cast(draws * (2 * pad + 1), tf.int32)
     rows = offset[:, :1] + tf.range(side)
     columns = offset[:, 1:] + tf.range(side)
     return tf.gather(tf.gather(padded, rows, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def _area_window(height, width, seed):
-    """First of the tries that fits as `[top, left, height, width]`, and whether one did."""
-    draw = tf.random.stateless_uniform([5, _TRIES], seed)
-    area = tf.cast(height * width, tf.float32) * (0.08 + 0.92 * draw[0])
-    aspect = 0.75 + (1.333 - 0.75) * draw[1]
+def tensorpack_window(height, width, draws):
+    """First try that fits as `[top, left, height, width]`, and whether one did.
+
+    Args:
+        height, width: of the picture.
+        draws: `(5, tries)`, uniform in [0, 1).
+    """
+    area = tf.cast(height * width, tf.float32) * (0.08 + 0.92 * draws[0])
+    aspect = 0.75 + (1.333 - 0.75) * draws[1]
     w = tf.cast(tf.sqrt(area * aspect) + 0.5, tf.int32)
     h = tf.cast(tf.sqrt(area / aspect) + 0.5, tf.int32)
-    w, h = tf.where(draw[2] < 0.5, h, w), tf.where(draw[2] < 0.5, w, h)
+    w, h = tf.where(draws[2] < 0.5, h, w), tf.where(draws[2] < 0.5, w, h)
     fits = (h <= height) & (w <= width)
     first = tf.argmax(fits, output_type=tf.int32)
     h, w = h[first], w[first]
     top, left = (
-        tf.cast(draw[i, first] * tf.cast(tf.maximum(room, 0), tf.float32), tf.int32)
+        tf.cast(draws[i, first] * tf.cast(tf.maximum(room, 0), tf.float32), tf.int32)
         for i, room in ((3, height - h), (4, width - w))
     )
     return tf.stack([top, left, h, w]), tf.reduce_any(fits)
+
+
+def torchvision_window(height, width, draws):
+    """First try that fits, else the trimmed middle, as `[top, left, height, width]`.
+
+    Args:
+        height, width: of the picture.
+        draws: `(5, tries)`, uniform in [0, 1): area, aspect, (unused), top, left.
+    """
+    area = tf.cast(height * width, tf.float32) * (0.08 + 0.92 * draws[0])
+    aspect = tf.exp(math.log(3 / 4) + (math.log(4 / 3) - math.log(3 / 4)) * draws[1])
+    w = tf.cast(tf.round(tf.sqrt(area * aspect)), tf.int32)
+    h = tf.cast(tf.round(tf.sqrt(area / aspect)), tf.int32)
+    fits = (h <= height) & (w <= width)
+    first = tf.argmax(fits, output_type=tf.int32)
+    h, w = h[first], w[first]
+    top, left = (
+        tf.cast(draws[i, first] * tf.cast(tf.maximum(room, 0) + 1, tf.float32), tf.int32)
+        for i, room in ((3, height - h), (4, width - w))
+    )
+    return tf.where(tf.reduce_any(fits), tf.stack([top, left, h, w]), _trimmed(height, width))
+
+
+def _trimmed(height, width):
+    """The middle of a picture, cut to an aspect between 3/4 and 4/3."""
+    h = tf.where(width / height < 3 / 4, tf.cast(tf.round(tf.cast(width, tf.float32) / (3 / 4)), tf.int32), height)
+    w = tf.where(width / height > 4 / 3, tf.cast(tf.round(tf.cast(height, tf.float32) * (4 / 3)), tf.int32), width)
+    return tf.stack([(height - h) // 2, (width - w) // 2, h, w])
 
 
 def _taps(size, target):

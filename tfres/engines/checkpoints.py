@@ -1,8 +1,9 @@
 """Checkpoints: TensorFlow's name-based files, the same for both engines.
 
-A checkpoint `model-<step>` holds every variable of the model, the optimizer's buffers as `<variable>/Momentum` and
-`global_step`. TensorFlow's saver writes data and index under temporary names, renames them and then rewrites the file
-`checkpoint` that names the newest, so a killed run leaves the previous checkpoint in force.
+A checkpoint `model-<step>` holds every variable of the model, the optimizer's buffers as `<variable>/Momentum`, moving
+averages of weights as `<variable>/ExponentialMovingAverage` where they are kept, the loss scale of mixed_float16 as
+`loss_scale/*`, and `global_step`. TensorFlow's saver writes data and index under temporary names, renames them and then
+rewrites the file `checkpoint` that names the newest, so a killed run leaves the previous checkpoint in force.
 """
 
 import pathlib
@@ -11,10 +12,17 @@ import tensorflow as tf
 
 PREFIX = "model"
 SLOT = "/Momentum"
+AVERAGE = "/ExponentialMovingAverage"
+LOSS_SCALE = "loss_scale/"
 
 
 class CheckpointError(ValueError):
     """A checkpoint that does not fit or cannot be read."""
+
+
+def is_training_state(name):
+    """Whether a tensor of a checkpoint belongs to the training, not to the network."""
+    return name.endswith(SLOT) or name.startswith(LOSS_SCALE) or name in ("global_step", "learning_rate")
 
 
 def latest_checkpoint(folder):

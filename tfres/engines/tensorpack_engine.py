@@ -15,6 +15,7 @@ from tensorpack.train import SimpleTrainer, SyncMultiGPUTrainerParameterServer
 from tensorpack.utils import logger as tensorpack_logger
 
 from quant import StepScope
+from tfres.data import augment
 from tfres.data.pipeline import training_batches, validation_batches
 from tfres.engines import checkpoints
 from tfres.engines.training import Progress
@@ -32,7 +33,9 @@ def run(plan):
         saves_per_epoch = plan.steps_per_epoch // plan.steps_per_save
         progress = Progress(plan)
         validation = _Validation(plan, network.names, progress)
-        runner = InferenceRunner(_validation_input(plan), [validation], device=0 if plan.recipe.training.devices else -1)
+        runner = InferenceRunner(
+            _ValidationInput(plan, network.labels), [validation], device=0 if plan.recipe.training.devices else -1
+        )
         callbacks = [
             _Rate("learning_rate", plan),
             _Report(network.term_fetches(), plan.first_step, progress),
@@ -66,8 +69,8 @@ def build(plan):
     devices = plan.recipe.training.devices
     data = dataclasses.replace(plan.recipe.data, batch_size=plan.recipe.data.batch_size // max(1, len(devices)))
     first_batch = plan.first_step * max(1, len(devices))
-    batches = training_batches(plan.source, data, plan.recipe.training.seed, first_batch)
     network = _Network(plan)
+    batches = training_batches(plan.source, data, plan.recipe.training.seed, first_batch, network.crop.draws)
     trainer = SimpleTrainer() if len(devices) < 2 else SyncMultiGPUTrainerParameterServer(devices)
     trainer.setup_graph(network.get_input_signature(), _input(batches), network.build_graph, network.get_optimizer)
     # All statistics come from tensors that the optimizer step already waits for, so they are those of the step's start.
@@ -87,30 +90,33 @@ class _Network(ModelDesc):
         self.scopes = []
         self.terms = []
         self.names = [f"r{resolution}" for resolution in plan.recipe.model.resolutions]
-        if plan.recipe.training.kd:
+        if plan.has_ensemble():
             self.names.append("ensemble")
+        self.labels = tf.TensorSpec((None,), tf.int32, "labels")
 
     def inputs(self):
+        """Of training; `_ValidationInput` feeds `(images of every resolution, labels)` instead."""
         side = self.plan.recipe.data.side
-        return [
-            tf.TensorSpec((None, side, side, 3), tf.uint8, "images"),
-            tf.TensorSpec((None,), tf.int32, "labels"),
-            tf.TensorSpec((2,), tf.int32, "seed"),
-        ]
+        mixed = {layer["name"] for layer in self.plan.recipe.data.augment} & set(augment.MIXING)
+        labels = tf.TensorSpec((None, len(self.plan.source.classes)), tf.float32, "labels") if mixed else self.labels
+        images = tf.TensorSpec((None, side, side, 3), tf.uint8, "images")
+        return [images, labels, tf.TensorSpec((None, self.crop.draws), tf.float32, "draws")]
 
-    def build_graph(self, images, labels, seed):
+    def build_graph(self, *batch):
         if self.model is None:  # tensorpack trains what its first tower creates; no tower's name may be in the names
             with tf1.name_scope(None):
                 self.model = self.plan.build_model()
         if self.training:
+            images, labels, draws = batch
             with StepScope() as scope:
-                outcome = self.objective(self.model, self.crop(images, seed=seed, training=True), labels)
+                outcome = self.objective(self.model, self.crop(images, draws=draws, training=True), labels)
             self.scopes.append(scope)
             self.terms.append(outcome.terms)
             return tf.add_n(list(outcome.terms.values()), name="cost")
+        *images, labels = batch
         logits = [
-            self.model(self.crop.at(images, setting.resolution), setting=setting, training=False)
-            for setting in self.model.settings
+            self.model(self.crop.at(image, setting.resolution), setting=setting, training=False)
+            for image, setting in zip(images, self.model.settings, strict=True)
         ]
         if "ensemble" in self.names:
             logits.append(ensemble(logits, self.model.alpha))
@@ -203,20 +209,23 @@ class _Saver(ModelSaver):
         checkpoints.save(self.saver, tf1.get_default_session(), self.checkpoint_dir, self.global_step)
 
 
-class _SizedInput(TFDatasetInput):
-    """Dataset input with a known number of batches, as tensorpack's inference needs."""
+class _ValidationInput(TFDatasetInput):
+    """The validation batches: other components than those of training, and their number, which tensorpack needs."""
 
-    def __init__(self, dataset, size):
-        super().__init__(dataset)
-        self._batches = size
+    def __init__(self, plan, labels):
+        resolutions = plan.recipe.model.resolutions
+        batches = validation_batches(plan.source, plan.recipe.data, resolutions)
+        flat = batches.map(lambda images, labels: (*(images[r] for r in resolutions), labels))
+        super().__init__(_version1(flat))
+        self._components = [tf.TensorSpec(spec.shape, spec.dtype, f"images{i}") for i, spec in enumerate(flat.element_spec)]
+        self._components[-1] = labels
+        self._batches = -(-plan.source.validation.size // plan.recipe.data.batch_size)
+
+    def _setup(self, inputs):
+        super()._setup(self._components)
 
     def _size(self):
         return self._batches
-
-
-def _validation_input(plan):
-    batches = validation_batches(plan.source, plan.recipe.data)
-    return _SizedInput(_version1(batches), -(-plan.source.validation.size // plan.recipe.data.batch_size))
 
 
 def _input(batches):

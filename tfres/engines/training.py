@@ -10,8 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfres.data.pipeline import explained, steps_in
+from tfres.data.faults import explained
+from tfres.data.pipeline import steps_in
 from tfres.engines import checkpoints
+from tfres.engines.strategies import is_chief
 from tfres.layers import MultiResolutionCrop
 from tfres.objectives import EnsembleDistillation
 from tfres.recipe import learning_rate
@@ -35,6 +37,7 @@ class Plan:
         build_model: makes a new, built model; called inside the engine's graph or scope.
         start: variable name -> array: model, optimizer buffers and `global_step`.
         steps_per_epoch, steps_per_save: of the run.
+        writes: whether this process writes files (one worker of several does).
     """
 
     recipe: object
@@ -44,6 +47,7 @@ class Plan:
     start: dict
     steps_per_epoch: int
     steps_per_save: int
+    writes: bool = True
 
     @property
     def first_step(self):
@@ -62,7 +66,21 @@ class Plan:
 
     def objective(self):
         training = self.recipe.training
-        return EnsembleDistillation(training.kd, training.kd_type, training.temperature, training.weight_decay)
+        as_float = self.recipe.model.mode == "float"
+        return EnsembleDistillation(
+            kd=training.kd,
+            kd_type=training.kd_type,
+            temperature=training.temperature,
+            weight_decay=training.weight_decay,
+            decay_on=training.decay_on,
+            ensemble=as_float,
+            divergence="kl" if as_float else "cross_entropy",
+            label_smoothing=training.label_smoothing,
+        )
+
+    def has_ensemble(self):
+        """Whether the ensemble's weights are trained, so that its accuracy means something."""
+        return has_ensemble(self.recipe)
 
 
 def make_crop(recipe):
@@ -73,10 +91,17 @@ def make_crop(recipe):
     )
 
 
+def has_ensemble(recipe):
+    """Whether a resolved recipe trains the ensemble of several resolutions."""
+    several = len(recipe.model.resolutions) > 1
+    return recipe.training.kd or (recipe.model.mode == "float" and several)
+
+
 def train(recipe, run, source, build_model):
     """Train to the recipe's end; a run that was interrupted goes on from its last checkpoint.
 
-    Starting values, first that applies: the run's last checkpoint, `training.load`, random from `training.seed`.
+    Starting values, first that applies: the run's last checkpoint, `training.load` or `training.init`, random from
+    `training.seed`.
 
     Args:
         recipe: resolved `Recipe`.
@@ -89,8 +114,11 @@ def train(recipe, run, source, build_model):
         NonFiniteLoss: names the steps.
     """
     per_epoch, per_save = epoch_steps(recipe, source)
+    writes = is_chief(recipe.training)
+    if writes:
+        checkpoints.clean(run.checkpoints)
     start = starting_values(recipe, run, build_model)
-    plan = Plan(recipe, run, source, build_model, start, per_epoch, per_save)
+    plan = Plan(recipe, run, source, build_model, start, per_epoch, per_save, writes)
     if plan.first_step >= plan.total_steps:
         logger.info("The run is complete at step %d.", plan.first_step)
         return plan
@@ -110,7 +138,6 @@ def epoch_steps(recipe, source):
 
 def starting_values(recipe, run, build_model):
     """Values of all variables at the start, by name; see `train` for where they come from."""
-    checkpoints.clean(run.checkpoints)
     newest = checkpoints.latest_checkpoint(run.checkpoints)
     if newest:
         logger.info("Resuming from %s.", newest)
@@ -119,11 +146,17 @@ def starting_values(recipe, run, build_model):
     model = build_model()
     if recipe.training.load:
         load_weights(model, recipe.training.load)
+    elif recipe.training.init:
+        from tfres.convert import pretrained
+
+        pretrained.load(model, recipe.training.init, recipe.data.cache)
     return {**weights_by_name(model), "global_step": np.int64(0)}
 
 
 def load_weights(model, path):
-    """Set all weights of a model from a checkpoint of ours; the optimizer's buffers in it are not used.
+    """Set all weights of a model from a checkpoint of ours; where it holds moving averages of weights, those.
+
+    The optimizer's buffers in it are not used.
 
     Raises:
         CheckpointError: not found, or of another network (names the tensors).
@@ -132,9 +165,11 @@ def load_weights(model, path):
 
     prefix = checkpoints.find_checkpoint(path)
     pairs = {variable_name(variable): variable for variable in model.weights}
-    state = lambda name: name.endswith(checkpoints.SLOT) or name in ("global_step", "learning_rate")  # noqa: E731
+    tensors = checkpoints.read_checkpoint(prefix)
+    averages = {name: tensors.pop(name) for name in list(tensors) if name.endswith(checkpoints.AVERAGE)}
+    tensors.update({name.removesuffix(checkpoints.AVERAGE): value for name, value in averages.items()})
     try:
-        assign_exactly(pairs, checkpoints.read_checkpoint(prefix), ignore=state)
+        assign_exactly(pairs, tensors, ignore=checkpoints.is_training_state)
     except ValueError as error:
         raise checkpoints.CheckpointError(f"{prefix}: {error}") from error
 
@@ -153,7 +188,7 @@ class Progress:
 
     def __init__(self, plan):
         self._plan = plan
-        self._history = History(plan.run, plan.first_step)
+        self._history = History(plan.run, plan.first_step) if plan.writes else None
         self._sums, self._count, self._since = {}, 0, time.perf_counter()
         self._batch = plan.recipe.data.batch_size
         self._bar = tqdm.tqdm(
@@ -164,6 +199,7 @@ class Progress:
             dynamic_ncols=True,
             mininterval=0.5,
             desc="training",
+            disable=not plan.writes,
         )
 
     def step(self, number, terms):
@@ -188,11 +224,12 @@ class Progress:
 
     def epoch(self, number, accuracies):
         """Validation after step `number`: metric name -> value."""
-        self._history.add(number, accuracies)
+        self._add(number, accuracies)
         shown = "  ".join(
             f"{name.removeprefix('validation_')} {value:.3f}" for name, value in accuracies.items() if "top1" in name
         )
-        self._bar.write(f"epoch {number // self._plan.steps_per_epoch}: {shown}", file=self._bar.fp)
+        if self._plan.writes:
+            self._bar.write(f"epoch {number // self._plan.steps_per_epoch}: {shown}", file=self._bar.fp)
         self._since = time.perf_counter()
 
     def close(self):
@@ -203,5 +240,9 @@ class Progress:
         seconds = time.perf_counter() - self._since
         means["learning_rate"] = self._plan.rate(number - 1)
         means["images_per_second"] = self._count * self._batch / seconds
-        self._history.add(number, means)
+        self._add(number, means)
         self._sums, self._count, self._since = {}, 0, time.perf_counter()
+
+    def _add(self, number, metrics):
+        if self._history is not None:
+            self._history.add(number, metrics)

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tfres.data.pipeline import explained, validation_batches
+from tfres.data.faults import explained
+from tfres.data.pipeline import validation_batches
 from tfres.objectives.ensemble_distillation import ensemble
 
 
@@ -14,28 +15,30 @@ def evaluate(model, crop, source, recipe, points=None, with_ensemble=False):
         model: built.
         crop: `MultiResolutionCrop`.
         source: `Source`.
-        recipe: `DataRecipe`.
+        recipe: resolved `DataRecipe`.
         points: name -> `(setting, resolution)`; None for every setting at its own resolution.
-        with_ensemble: also the ensemble of all settings, weighted by the model's alpha (needs all settings as points).
+        with_ensemble: also the ensemble of the trained settings, weighted by the model's alpha (they must be points).
 
     Returns:
         dict: name of the point (or "ensemble") -> `{"top1": share, "top5": share}`.
     """
     points = points or {str(setting): (setting, setting.resolution) for setting in model.settings}
 
+    resolutions = sorted({resolution for _, resolution in points.values()}, reverse=True)
+
     @tf.function(reduce_retracing=True)
     def hits(images, labels):
         logits = {
-            name: model(crop.at(images, resolution), setting=setting, training=False)
+            name: model(crop.at(images[resolution], resolution), setting=setting, training=False)
             for name, (setting, resolution) in points.items()
         }
         if with_ensemble:
-            logits["ensemble"] = ensemble(list(logits.values()), model.alpha)
+            logits["ensemble"] = ensemble([logits[str(setting)] for setting in model.trained_settings], model.alpha)
         return {name: count_hits(labels, z) for name, z in logits.items()}
 
     totals, seen = {}, 0
     with explained(source):
-        for images, labels, _ in validation_batches(source, recipe):
+        for images, labels in validation_batches(source, recipe, resolutions):
             seen += len(labels)
             for name, value in hits(images, labels).items():
                 totals[name] = totals.get(name, 0) + value.numpy().astype(np.int64)

@@ -1,6 +1,7 @@
 """Layers shared by the families."""
 
 from tfres.layers.multi_resolution_crop import MultiResolutionCrop
+from tfres.layers.precision import dtype_policy
 from tfres.layers.switchable_batch_norm import StackedBatchNorm, SwitchableBatchNorm
 
-__all__ = ["MultiResolutionCrop", "StackedBatchNorm", "SwitchableBatchNorm"]
+__all__ = ["MultiResolutionCrop", "StackedBatchNorm", "SwitchableBatchNorm", "dtype_policy"]

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 RESIZES = ("nearest", "bilinear", "align_corners")
+FLIPS = ("shared", "independent", "none")
 # Principal components of ImageNet's RGB pixels in [0, 255]: eigenvalues and eigenvectors (rows: R, G, B).
 _PCA_VALUES = (0.2175 * 255, 0.0188 * 255, 0.0045 * 255)
 _PCA_VECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
@@ -12,8 +13,8 @@ _PCA_VECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836
 class MultiResolutionCrop(tf.keras.layers.Layer):
     """Turns one uint8 crop per image into normalised float images at every resolution, inside the step.
 
-    Per image, in training only: PCA lighting noise, one horizontal flip shared by all resolutions. Then per resolution:
-    resize, scale to [0, 1], subtract `mean`, divide by `std`, put channels in `channel_order`.
+    Per image, in training only: PCA lighting noise, a horizontal flip with probability 1/2. Then per resolution: resize,
+    scale to [0, 1], subtract `mean`, divide by `std`, put channels in `channel_order`.
 
     Args:
         resolutions: sides in pixels of the outputs.
@@ -22,11 +23,11 @@ class MultiResolutionCrop(tf.keras.layers.Layer):
             At the input's own size the image is untouched.
         mean, std: per channel of [0, 1] images, in RGB order.
         channel_order: "rgb" or "bgr", the order in which the network wants its input.
-        flip: flip half of the images in training.
+        flip: "shared" (one draw per image), "independent" (one per image and resolution, as float RS-Nets do) or "none".
         lighting: standard deviation of the lighting noise in training (0.1 in the reference; 0 for none).
 
-    Call arguments: `images` uint8 RGB `(batch, height, width, 3)`; `seed` int32 `(2,)` for the random part,
-    `training`. Output: dict resolution -> float32 `(batch, resolution, resolution, 3)`.
+    Call arguments: `images` uint8 RGB `(batch, height, width, 3)`; `draws` float `(batch, self.draws)`, uniform in [0, 1),
+    for the random part in training; `training`. Output: dict resolution -> float32 `(batch, resolution, resolution, 3)`.
     """
 
     def __init__(
@@ -36,13 +37,15 @@ class MultiResolutionCrop(tf.keras.layers.Layer):
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
         channel_order="rgb",
-        flip=True,
+        flip="shared",
         lighting=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         if resize not in RESIZES:
             raise ValueError(f"`resize` must be one of {', '.join(RESIZES)}. Received: resize={resize!r}.")
+        if flip not in FLIPS:
+            raise ValueError(f"`flip` must be one of {', '.join(FLIPS)}. Received: flip={flip!r}.")
         if channel_order not in ("rgb", "bgr"):
             raise ValueError(f"`channel_order` must be rgb or bgr. Received: channel_order={channel_order!r}.")
         self.resolutions = list(resolutions)
@@ -58,10 +61,21 @@ class MultiResolutionCrop(tf.keras.layers.Layer):
         names = ("resolutions", "resize", "mean", "std", "channel_order", "flip", "lighting")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
-    def call(self, images, seed=None, training=None):
-        if training:
-            images = self._augment(images, seed)
-        return {resolution: self.at(images, resolution) for resolution in self.resolutions}
+    @property
+    def draws(self):
+        """Random numbers per image that training uses: three for the lighting, one per resolution for the flip."""
+        return 3 + len(self.resolutions)
+
+    def call(self, images, draws=None, training=None):
+        if training and self.lighting:
+            images = self._lit(images, draws[:, :3])
+        mirror = draws[:, 3:] < 0.5 if training and self.flip != "none" else None
+        if mirror is not None and self.flip == "shared":
+            images = _mirrored(images, mirror[:, 0])
+        crops = {resolution: self.at(images, resolution) for resolution in self.resolutions}
+        if mirror is not None and self.flip == "independent":
+            crops = {r: _mirrored(crop, mirror[:, i]) for i, (r, crop) in enumerate(crops.items())}
+        return crops
 
     def at(self, images, resolution):
         """One resolution of `images`, without the random part."""
@@ -69,17 +83,15 @@ class MultiResolutionCrop(tf.keras.layers.Layer):
         images = (images - self.mean) / self.std
         return images[..., ::-1] if self.channel_order == "bgr" else images
 
-    def _augment(self, images, seed):
-        batch = tf.shape(images)[0]
-        if self.lighting:
-            noise = tf.random.stateless_normal([batch, 3], seed, stddev=self.lighting) * _PCA_VALUES
-            noise = tf.einsum("bk,ck->bc", noise, tf.constant(_PCA_VECTORS))
-            lit = tf.clip_by_value(tf.cast(images, tf.float32) + noise[:, None, None, :], 0, 255)
-            images = tf.cast(lit, images.dtype)
-        if self.flip:
-            mirror = tf.random.stateless_uniform([batch], seed + 1) < 0.5
-            images = tf.where(mirror[:, None, None, None], images[:, :, ::-1], images)
-        return images
+    def _lit(self, images, draws):
+        noise = self.lighting * tf.math.ndtri(tf.clip_by_value(draws, 1e-7, 1 - 1e-7)) * _PCA_VALUES
+        noise = tf.einsum("bk,ck->bc", noise, tf.constant(_PCA_VECTORS))
+        lit = tf.clip_by_value(tf.cast(images, tf.float32) + noise[:, None, None, :], 0, 255)
+        return tf.cast(lit, images.dtype)
+
+
+def _mirrored(images, mirror):
+    return tf.where(mirror[:, None, None, None], images[:, :, ::-1], images)
 
 
 def _resize(images, resolution, method):
@@ -90,4 +102,19 @@ def _resize(images, resolution, method):
         return tf.raw_ops.ResizeNearestNeighbor(images=images, size=size)
     if method == "align_corners":
         return tf.raw_ops.ResizeBilinear(images=images, size=size, align_corners=True)
-    return tf.image.resize(images, size, antialias=True)
+    x = tf.cast(images, tf.float32)
+    rows, columns = (_triangle_filter(tf.shape(x)[axis], resolution) for axis in (1, 2))
+    return tf.einsum("pw,bowc->bopc", columns, tf.einsum("oh,bhwc->bowc", rows, x))
+
+
+def _triangle_filter(size, target):
+    """`(target, size)` weights of antialiased bilinear resizing along one axis.
+
+    Matrix products run on every accelerator; `tf.image.resize(antialias=True)`, which gives the same to 0.01 grey levels, has
+    a kernel for processors only.
+    """
+    scale = tf.cast(size, tf.float32) / target
+    centres = (tf.range(target, dtype=tf.float32) + 0.5) * scale
+    distance = tf.abs(tf.cast(tf.range(size), tf.float32) + 0.5 - centres[:, None])
+    weights = tf.maximum(1 - distance / tf.maximum(scale, 1.0), 0)
+    return weights / tf.reduce_sum(weights, 1, keepdims=True)

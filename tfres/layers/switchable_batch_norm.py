@@ -20,6 +20,7 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         momentum: moving = momentum * moving + (1 - momentum) * batch.
         epsilon: added to the variance (1e-5 as in the reference implementations; Keras' own default is 1e-3).
         gamma_initializer: initial gamma; "zeros" for the last norm of a residual branch in some recipes.
+        synchronised: under replicas of `tf.distribute`, normalise with the statistics of the whole batch.
 
     Call arguments: `inputs` `(batch, height, width, channels)`, `setting` (static; may be left out when there is one),
     `training`. Output: like `inputs`.
@@ -28,7 +29,7 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         ValueError: unknown setting; duplicate or no settings.
     """
 
-    def __init__(self, settings, momentum=0.9, epsilon=1e-5, gamma_initializer="ones", **kwargs):
+    def __init__(self, settings, momentum=0.9, epsilon=1e-5, gamma_initializer="ones", synchronised=False, **kwargs):
         super().__init__(**kwargs)
         self.settings = [str(setting) for setting in settings]
         if not self.settings or len(set(self.settings)) < len(self.settings):
@@ -36,6 +37,7 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         self.momentum = momentum
         self.epsilon = epsilon
         self.gamma_initializer = tf.keras.initializers.get(gamma_initializer)
+        self.synchronised = synchronised
 
     def get_config(self):
         return {
@@ -44,6 +46,7 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "gamma_initializer": tf.keras.initializers.serialize(self.gamma_initializer),
+            "synchronised": self.synchronised,
         }
 
     def build(self, input_shape):
@@ -81,7 +84,10 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         if not training:
             outputs, _, _ = normalise(inputs, gamma, beta, self.epsilon, branch["moving_mean"], branch["moving_variance"])
             return outputs
-        outputs, mean, variance = normalise(inputs, gamma, beta, self.epsilon)
+        if self.synchronised:
+            outputs, mean, variance = normalise_synchronised(inputs, gamma, beta, self.epsilon)
+        else:
+            outputs, mean, variance = normalise(inputs, gamma, beta, self.epsilon)
         statistics = (tf.stop_gradient(mean), tf.stop_gradient(variance), tf.ones([], mean.dtype))
         record(self, setting, statistics)
         return outputs
@@ -159,3 +165,18 @@ def normalise(inputs, gamma, beta, epsilon, mean=None, variance=None):
     outputs = tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, epsilon)
     size = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
     return outputs, mean, variance * size / tf.maximum(size - 1, 1)
+
+
+def normalise_synchronised(inputs, gamma, beta, epsilon):
+    """As `normalise` in training, with the moments of the batch over all replicas (differentiable)."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return normalise(inputs, gamma, beta, epsilon)
+    x = tf.cast(inputs, gamma.dtype)
+    count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
+    sums = [tf.reduce_sum(x, [0, 1, 2]), tf.reduce_sum(tf.square(x), [0, 1, 2]), count]
+    total, total_square, count = context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+    mean = total / count
+    variance = total_square / count - tf.square(mean)
+    outputs = tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
+    return tf.cast(outputs, inputs.dtype), mean, variance * count / tf.maximum(count - 1, 1)

@@ -37,7 +37,7 @@ def count_cost(model, setting, input_shape):
     used = {variable.ref() for variable in graph.trainable_variables}
     weights = [variable for variable in model.trainable_weights if variable.ref() in used]
     packed = {
-        layer.kernel.ref(): layer.weight_bits
+        layer.latent_kernel.ref(): layer.weight_bits
         for layer in model._flatten_layers()
         if getattr(layer, "weight_bits", None) is not None
     }

@@ -9,12 +9,14 @@ class Parts:
     """Factories that a family hands to a backbone; every layer they make is called `layer(x, setting, training)`.
 
     Args:
-        conv: `(filters, kernel_size, strides, name, quantized=True) -> layer`, no bias.
+        conv: `(filters, kernel_size, strides, name, quantized=True, groups=1) -> layer`, no bias.
+        depthwise: `(kernel_size, strides, name) -> layer`, one kernel per channel, no bias.
         norm: `(name, gamma_initializer="ones") -> layer`.
         quantizer: `(name) -> layer`, or None where activations stay float.
     """
 
     conv: Callable
+    depthwise: Callable
     norm: Callable
     quantizer: Callable
 

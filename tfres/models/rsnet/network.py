@@ -1,10 +1,13 @@
 """The resolution switchable network."""
 
+import math
+
 import tensorflow as tf
 
-from quant import ActivationQuantizer, FixedLevels, QuantConv2D, WeightQuantizer, lq
-from tfres.layers import StackedBatchNorm, SwitchableBatchNorm
-from tfres.models.backbones import Parts, ResNet, VGGSmall
+from quant import ActivationQuantizer, FixedLevels, QuantConv2D, QuantDepthwiseConv2D, WeightQuantizer, lq
+from tfres.layers import StackedBatchNorm, SwitchableBatchNorm, dtype_policy
+from tfres.models.backbones import MobileNetV2, Parts, ResNet, VGGSmall
+from tfres.models.backbones.mobilenet_v2 import make_divisible
 from tfres.models.costs import count_cost
 from tfres.settings import Setting
 
@@ -17,26 +20,34 @@ class RSNet(tf.keras.Model):
     and final layer stay float.
 
     Args:
-        kind: "basic" or "bottleneck" (residual networks), or "vgg_small".
+        kind: "basic" or "bottleneck" (residual networks), "mobilenet_v2" or "vgg_small".
         blocks: residual blocks per group.
         widths: channels per group.
+        width_mult: multiplies all channels, rounded to multiples of 8.
         stem: "imagenet" or "cifar".
         resolutions: sides in pixels, distinct and positive; kept in descending order.
+        calibrated: further resolutions, never trained: they have norms of their own, filled by
+            `tfres.evaluation.calibration`.
         classes: number of classes.
-        mode: arrangement of the residual network: "resnet" (float activations), "preact" or "preact_typeA".
+        mode: "float" (PyTorch's layout, padding and initial values, as the float half of the reference), or one of the
+            quantized half's arrangements: "resnet" (float activations), "preact" or "preact_typeA". None: "float" without
+            bits, else "preact".
         weight_bits, activation_bits: 1 to 8; None or 32 for float. Mode "resnet" has no activation quantizer.
         basis_update: rule for activation bases over several resolutions, see `quant.ActivationQuantizer`.
-        quantize_first_shortcut: see `ResNet`.
+        quantize_first_shortcut, groups, base_width, stride_in: see `ResNet`.
+        synchronised: norms take the statistics of the whole batch over all replicas, not of their own part.
         served: the form made by `to_served`, for inference only.
 
     Call arguments: `images` normalised float `(batch, side, side, 3)`, in the channel order of the training; `setting`
         (a `Setting`, its printed form or the resolution; default: the largest), `training`.
     Output: logits `(batch, classes)`.
 
-    `alpha` `(resolutions,)` are the ensemble's raw weights in the order of `settings`; used by training only.
+    `settings` are all it can run at, `trained_settings` those of `resolutions`, both in descending order. `alpha`
+    `(resolutions,)` are the ensemble's raw weights in the order of `trained_settings`; used by training only.
 
-    References: Wang et al., Resolution Switchable Networks (ECCV 2020), arXiv 2007.09558, and its code, folder
-    `quantization`. Initial values as there: convolutions N(0, 2/(k*k*out)) truncated, final layer N(0, 2/in), bias 0.
+    References: Wang et al., Resolution Switchable Networks (ECCV 2020), arXiv 2007.09558, and its code. Initial values as
+    there: "float" convolutions N(0, 2/(k*k*out)), final layer U(+-1/sqrt(in)), MobileNetV2's N(0, 0.01) with bias 0;
+    otherwise convolutions N(0, 2/(k*k*out)) truncated, final layer N(0, 2/in), bias 0.
     """
 
     def __init__(
@@ -44,52 +55,55 @@ class RSNet(tf.keras.Model):
         kind="basic",
         blocks=(2, 2, 2, 2),
         widths=(64, 128, 256, 512),
+        width_mult=1.0,
         stem="imagenet",
         resolutions=(224, 192, 160, 128, 96),
+        calibrated=(),
         classes=1000,
-        mode="preact",
+        mode=None,
         weight_bits=None,
         activation_bits=None,
         basis_update="sequential",
         quantize_first_shortcut=False,
+        groups=1,
+        base_width=64,
+        stride_in="3x3",
+        synchronised=False,
         served=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         resolutions = check_resolutions(resolutions)
+        check_resolutions([*resolutions, *calibrated])
         weight_bits = lq.check_bits("weight_bits", weight_bits)
         activation_bits = lq.check_bits("activation_bits", activation_bits)
-        if mode == "resnet" and kind != "vgg_small" and activation_bits is not None:
-            raise ValueError(
-                "`activation_bits` must be 32 in mode 'resnet', which has no activation quantizer; use mode 'preact'. "
-                f"Received: activation_bits={activation_bits}."
-            )
+        check_mode(kind, mode, weight_bits, activation_bits)
+        mode = mode or ("preact" if weight_bits or activation_bits else "float")
         self._config = {
             "kind": kind,
             "blocks": list(blocks),
             "widths": list(widths),
+            "width_mult": width_mult,
             "stem": stem,
             "resolutions": resolutions,
+            "calibrated": list(calibrated),
             "classes": classes,
             "mode": mode,
             "weight_bits": weight_bits,
             "activation_bits": activation_bits,
             "basis_update": basis_update,
             "quantize_first_shortcut": quantize_first_shortcut,
+            "groups": groups,
+            "base_width": base_width,
+            "stride_in": stride_in,
+            "synchronised": synchronised,
             "served": served,
         }
-        self.settings = [Setting(resolution=resolution) for resolution in resolutions]
-        parts = Parts(conv=self._conv, norm=self._norm, quantizer=self._quantizer)
-        if kind == "vgg_small":
-            self.backbone = VGGSmall(parts, widths, side=-(-resolutions[0] // 8), name="backbone")
-        else:
-            self.backbone = ResNet(parts, blocks, widths, kind, mode, stem, quantize_first_shortcut, name="backbone")
-        self.classifier = tf.keras.layers.Dense(
-            classes,
-            kernel_initializer=tf.keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal"),
-            dtype="float32" if self.compute_dtype in ("float16", "bfloat16") else None,
-            name="linear",
-        )
+        self.trained_settings = [Setting(resolution=resolution) for resolution in resolutions]
+        everything = sorted([*resolutions, *calibrated], reverse=True)
+        self.settings = [Setting(resolution=resolution) for resolution in everything]
+        with dtype_policy(self.dtype_policy):
+            self._make_layers()
 
     def get_config(self):
         return {**super().get_config(), **self._config}
@@ -98,7 +112,7 @@ class RSNet(tf.keras.Model):
         """Create all variables; the input shape does not matter."""
         if self.built:
             return
-        self.alpha = self.add_weight(name="alpha", shape=(len(self.settings),), initializer="ones")
+        self.alpha = self.add_weight(name="alpha", shape=(len(self.trained_settings),), initializer="ones")
         side = self.settings[0].resolution
         super().build((None, side, side, 3))
 
@@ -141,33 +155,74 @@ class RSNet(tf.keras.Model):
                 copy.assign(layer)
             elif isinstance(copy, FixedLevels):
                 copy.assign(layer.bases)
-            elif isinstance(copy, QuantConv2D):
-                copy.kernel.assign(layer.quantized_kernel())
+            elif isinstance(copy, (QuantConv2D, QuantDepthwiseConv2D)):
+                copy.latent_kernel.assign(layer.quantized_kernel())
             elif isinstance(copy, tf.keras.layers.Dense):
                 copy.set_weights(layer.get_weights())
         return served
 
-    def decayed_weights(self):
-        """Kernels of all convolutions and of the final layer: what weight decay applies to."""
-        layers = self._flatten_layers(include_self=False)
-        return [layer.kernel for layer in layers if getattr(layer, "kernel", None) is not None]
+    def decayed_weights(self, decay_on="kernels"):
+        """What weight decay applies to: "kernels" (of all convolutions and the final layer) or "all" trainable weights."""
+        if decay_on == "all":
+            return list(self.trainable_weights)
+        kernels = [getattr(layer, "latent_kernel", None) for layer in self._flatten_layers(include_self=False)]
+        return [*(kernel for kernel in kernels if kernel is not None), self.classifier.kernel]
 
-    def _conv(self, filters, kernel_size, strides, name, quantized=True):
+    def _make_layers(self):
+        config = self._config
+        parts = Parts(conv=self._conv, depthwise=self._depthwise, norm=self._norm, quantizer=self._quantizer)
+        kind, widths = config["kind"], config["widths"]
+        if config["width_mult"] != 1:
+            widths = [make_divisible(width * config["width_mult"]) for width in widths]
+        if kind == "mobilenet_v2":
+            self.backbone = MobileNetV2(parts, config["width_mult"], name="backbone")
+        elif kind == "vgg_small":
+            self.backbone = VGGSmall(parts, widths, side=-(-config["resolutions"][0] // 8), name="backbone")
+        else:
+            same = ("blocks", "kind", "mode", "stem", "quantize_first_shortcut", "groups", "base_width", "stride_in")
+            self.backbone = ResNet(parts, widths=widths, **{name: config[name] for name in same}, name="backbone")
+        kernel_initializer, bias_initializer = self._final_initializers()
+        self.classifier = tf.keras.layers.Dense(
+            config["classes"],
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            dtype="float32" if self.compute_dtype in ("float16", "bfloat16") else None,
+            name="linear",
+        )
+
+    def _conv(self, filters, kernel_size, strides, name, quantized=True, groups=1):
+        pytorch = self._config["mode"] == "float"
         return QuantConv2D(
             filters,
             kernel_size,
             weight_bits=self._config["weight_bits"] if quantized else None,
             strides=strides,
-            padding="same",
+            padding="symmetric" if pytorch else "same",
+            groups=groups,
             use_bias=False,
-            kernel_initializer=tf.keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal"),
+            kernel_initializer=_kernel_initializer(kernel_size, filters)
+            if pytorch
+            else tf.keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal"),
             name=name,
         )
+
+    def _depthwise(self, kernel_size, strides, name):
+        return _Depthwise(kernel_size, strides=strides, padding="symmetric", use_bias=False, name=name)
+
+    def _final_initializers(self):
+        initializers = tf.keras.initializers
+        if self._config["mode"] != "float" or self._config["kind"] == "vgg_small":
+            return initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal"), "zeros"
+        if self._config["kind"] == "mobilenet_v2":
+            return initializers.RandomNormal(stddev=0.01), "zeros"
+        limit = 1 / math.sqrt(self.backbone.channels)
+        return initializers.RandomUniform(-limit, limit), initializers.RandomUniform(-limit, limit)
 
     def _norm(self, name, gamma_initializer="ones"):
         if self._config["served"]:
             return StackedBatchNorm(len(self.settings), name=name)
-        return SwitchableBatchNorm(self.settings, gamma_initializer=gamma_initializer, name=name)
+        synchronised = self._config["synchronised"]
+        return SwitchableBatchNorm(self.settings, gamma_initializer=gamma_initializer, synchronised=synchronised, name=name)
 
     def _quantizer(self, name):
         bits = self._config["activation_bits"]
@@ -177,6 +232,36 @@ class RSNet(tf.keras.Model):
             private = self._config["basis_update"] == "private"
             return FixedLevels(bits, sets=len(self.settings) if private else 1, name=name)
         return ActivationQuantizer(bits, settings=self.settings, update=self._config["basis_update"], name=name)
+
+
+class _Depthwise(QuantDepthwiseConv2D):
+    """Depthwise convolution with the reference's initial values: its fan-out counts all channels."""
+
+    def build(self, input_shape):
+        self.depthwise_initializer = _kernel_initializer(self.kernel_size[0], input_shape[-1])
+        super().build(input_shape)
+
+
+def _kernel_initializer(kernel_size, filters):
+    return tf.keras.initializers.RandomNormal(stddev=math.sqrt(2 / (kernel_size**2 * filters)))
+
+
+def check_mode(kind, mode, weight_bits, activation_bits):
+    """Raises ValueError for an arrangement that a kind of network or the bits (None for float) do not go with."""
+    low_bit = weight_bits is not None or activation_bits is not None
+    only_float = kind == "mobilenet_v2" or mode == "float"
+    if only_float and low_bit:
+        raise ValueError(
+            f"`weight_bits` and `activation_bits` must be 32 in mode float and for mobilenet_v2. "
+            f"Received: weight_bits={weight_bits}, activation_bits={activation_bits}."
+        )
+    if kind == "mobilenet_v2" and mode not in (None, "float"):
+        raise ValueError(f"`mode` must be float for mobilenet_v2. Received: mode={mode!r}.")
+    if mode == "resnet" and kind != "vgg_small" and activation_bits is not None:
+        raise ValueError(
+            "`activation_bits` must be 32 in mode 'resnet', which has no activation quantizer; use mode 'preact'. "
+            f"Received: activation_bits={activation_bits}."
+        )
 
 
 def check_resolutions(resolutions):

@@ -1,0 +1,149 @@
+"""Float RS-Nets of `yikaiw/RS-Nets`, folder `non-quantization` (PyTorch variable names)."""
+
+import re
+
+import numpy as np
+
+from tfres.convert.assign import assign_exactly
+from tfres.convert.torch_files import read_torch
+from tfres.engines.checkpoints import CheckpointError
+from tfres.models.rsnet import PRESETS, from_preset
+from tfres.recipe import DataRecipe, ModelRecipe, Recipe
+
+OPTIONS = ("sizes",)
+ARCHITECTURES = tuple(
+    name for name, preset in PRESETS.items() if preset["stem"] == "imagenet" and preset["kind"] != "vgg_small"
+)
+SIZES = (224, 192, 160, 128, 96)
+_BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+_MOBILE_ENDS = {"conv0": "features.0.0", "conv0_bn": "features.0.1", "conv_last": "conv.0", "conv_last_bn": "conv.1"}
+
+
+def convert(arch, tensors, sizes=None, **overrides):
+    """The reference's network as an `RSNet`, for RGB images in [0, 1].
+
+    Args:
+        arch: "parallel_resnet18", "parallel_mobilenetv2", ... (the prefix may be left out).
+        tensors: names of the state dict (with or without the data-parallel prefix "module.") to arrays in PyTorch's layout.
+        sizes: resolution of every branch, in the order of the branches; default 224, 192, 160, 128, 96.
+        overrides: further arguments of `RSNet`.
+
+    Returns:
+        `RSNet`.
+
+    Raises:
+        ValueError: see `tfres.convert.from_reference`; also a number of sizes that is not the checkpoint's.
+    """
+    name = str(arch).removeprefix("parallel_")
+    if name not in ARCHITECTURES:
+        known = ", ".join(f"parallel_{known}" for known in ARCHITECTURES)
+        raise ValueError(f"`arch` must be one of {known}. Received: arch={arch!r}.")
+    tensors = without_prefix(tensors)
+    sizes = checked_sizes(sizes, branches(tensors))
+    head = "classifier" if name == "mobilenetv2" else "fc"
+    classes = tensors.get(f"{head}.module.bias")
+    options = {"resolutions": sizes, "classes": 1000 if classes is None else len(classes), **overrides}
+    model = from_preset(name, **options)
+    model.build()
+    pairs, values = {}, {key: np.asarray(value) for key, value in tensors.items()}
+    order = [sizes.index(setting.resolution) for setting in model.settings]
+    for variable in model.weights:
+        ours = variable.name.removesuffix(":0")
+        theirs = reference_name(ours, sizes, mobile=name == "mobilenetv2")
+        pairs[theirs] = variable
+        if theirs in values:
+            values[theirs] = values[theirs][order] if theirs == "alpha" else _laid_out(values[theirs], "depthwise" in ours)
+    assign_exactly(pairs, values, ignore=lambda name: name.endswith("num_batches_tracked"))
+    return model
+
+
+def read(path, arch):
+    """Tensors of the reference's `.pth.tar` checkpoint.
+
+    Raises:
+        CheckpointError: unreadable, refused, or of another architecture.
+    """
+    tensors, facts = read_torch(path)
+    if facts.get("arch", arch).removeprefix("parallel_") != arch.removeprefix("parallel_"):
+        raise CheckpointError(f"{path} is a checkpoint of {facts['arch']}. Received: arch={arch}.")
+    return tensors
+
+
+def recipe(arch, config):
+    """The reference's preprocessing: RGB pictures in [0, 1], everything else by the conventions of mode float."""
+    model = ModelRecipe(
+        arch=arch.removeprefix("parallel_"), mode="float", resolutions=config["resolutions"], classes=config["classes"]
+    )
+    return Recipe(model=model, data=DataRecipe(batch_size=100, side=max(config["resolutions"]), crop="area"))
+
+
+def without_prefix(tensors):
+    """The tensors by the network's own names: the data-parallel prefix comes off when all have it."""
+    if all(name.startswith("module.") for name in tensors):
+        return {name.removeprefix("module."): value for name, value in tensors.items()}
+    return dict(tensors)
+
+
+def branches(tensors):
+    """Number of branches: of private batch norms per layer."""
+    found = {int(number) for name in tensors for number in re.findall(r"\.bn_(\d+)\.", name)}
+    return max(found, default=-1) + 1
+
+
+def checked_sizes(sizes, count):
+    """The list of sizes, one per branch.
+
+    Raises:
+        ValueError: another number of them.
+    """
+    sizes = list(SIZES if sizes is None and count == len(SIZES) else sizes or [])
+    if len(sizes) != count:
+        raise ValueError(f"`sizes` must be {count} resolutions, one per branch of the checkpoint. Received: sizes={sizes}.")
+    return sizes
+
+
+def reference_name(name, sizes, mobile=False):
+    """Name in the reference of our variable `name`; the branch of a resolution is its place in `sizes`.
+
+    Args:
+        name: of our variable.
+        sizes: resolutions of the branches.
+        mobile: whether the network is a MobileNetV2.
+    """
+    if name == "alpha":
+        return name
+    *scope, leaf = name.split("/")
+    if scope == ["linear"]:
+        return f"{'classifier' if mobile else 'fc'}.module.{'weight' if leaf == 'kernel' else 'bias'}"
+    layer = _mobile_layer(scope[1:]) if mobile else _residual_layer(scope[1:])
+    if leaf.endswith("kernel"):
+        return f"{layer}.module.weight"
+    setting, statistic = leaf.split("_", 1)
+    return f"{layer}.bn_{sizes.index(int(setting[1:]))}.{_BATCH_NORM[statistic]}"
+
+
+def _mobile_layer(scope):
+    *block, unit = scope
+    if not block:
+        return _MOBILE_ENDS[unit]
+    number = int(block[0][5:])
+    # Places in the reference's sequence; the first block has no expansion.
+    place = {"expand": 0, "depthwise": 3, "project": 6}[unit.removesuffix("_bn")] - (3 if number == 0 else 0)
+    return f"features.{number + 1}.conv.{place + unit.endswith('_bn')}"
+
+
+def _residual_layer(scope):
+    *block, unit = scope
+    if not block:
+        return {"conv0": "conv1", "conv0_bn": "bn1"}[unit]
+    prefix = f"layer{int(block[0][5:]) + 1}.{block[1][5:]}"
+    if unit.startswith("convshortcut"):
+        return f"{prefix}.downsample.{1 if unit.endswith('_bn') else 0}"
+    return f"{prefix}.bn{unit[4:-3]}" if unit.endswith("_bn") else f"{prefix}.{unit}"
+
+
+def _laid_out(value, depthwise=False):
+    """A PyTorch tensor in TensorFlow's layout."""
+    if value.ndim == 4:
+        return value.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
+    return value.T if value.ndim == 2 else value

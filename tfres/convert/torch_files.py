@@ -1,0 +1,44 @@
+"""Checkpoints that PyTorch wrote, read without running code of theirs."""
+
+import pathlib
+import pickle
+
+from tfres.engines.checkpoints import CheckpointError
+
+
+def read_torch(path):
+    """Tensors and facts of a `.pth.tar` checkpoint or a state dict.
+
+    Only tensors, containers and plain values are read; a file whose pickle wants anything else is refused.
+
+    Args:
+        path: file.
+
+    Returns:
+        `(tensors, facts)`: name -> numpy array; the other plain entries of the checkpoint (`arch`, `epoch`, ...).
+
+    Raises:
+        CheckpointError: PyTorch is not installed, no such file, not a checkpoint, or one that wants to run code.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise CheckpointError(
+            "Reading PyTorch files needs PyTorch, which is optional: pip install 'tfres[torch]' (the CPU build is enough)."
+        ) from error
+    if not pathlib.Path(path).is_file():
+        raise CheckpointError(f"`checkpoint` must be a file that PyTorch wrote. Received: checkpoint={path}.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = str(error).partition("GLOBAL ")[2].split(" ")[0] or "something else than tensors"
+        raise CheckpointError(
+            f"{path} is refused: its pickle wants to run code ({wanted}). Only tensors and plain values are read."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint of PyTorch: {error}") from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} must hold a state dict of tensors, alone or as `state_dict`.")
+    facts = {k: v for k, v in content.items() if isinstance(v, (str, int, float))} if state is not content else {}
+    return {name: value.numpy() for name, value in state.items()}, facts

@@ -1,0 +1,58 @@
+"""Which devices a run of the keras engine uses."""
+
+import json
+import os
+
+import tensorflow as tf
+
+from tfres.recipe import RecipeError
+
+
+class WorkerLost(RuntimeError):
+    """A worker of a multiworker run stopped answering."""
+
+
+def make_strategy(name):
+    """A `tf.distribute` strategy.
+
+    Args:
+        name: "single" (TensorFlow's default device), "mirrored" (all GPUs; without any, all logical processors) or
+            "multiworker" (the workers in the environment variable TF_CONFIG; collectives over the network).
+
+    Raises:
+        RecipeError: multiworker without a usable TF_CONFIG.
+    """
+    if name == "single":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    workers()
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def workers():
+    """`(number of this worker, count)` from TF_CONFIG.
+
+    Raises:
+        RecipeError: not there or not understood.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        config = json.loads(text)
+        addresses, task = config["cluster"]["worker"], config["task"]
+        number = int(task["index"])
+        if task["type"] != "worker" or not 0 <= number < len(addresses):
+            raise ValueError("task must be one of the workers")
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecipeError(
+            "`strategy` multiworker needs TF_CONFIG like "
+            '{"cluster": {"worker": ["host1:9000", "host2:9000"]}, "task": {"type": "worker", "index": 0}}. '
+            f"Received: TF_CONFIG={text!r} ({error})."
+        ) from error
+    return number, len(addresses)
+
+
+def is_chief(training):
+    """Whether this process writes files: all but the other workers of a multiworker run do."""
+    return training.strategy != "multiworker" or workers()[0] == 0
