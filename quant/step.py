@@ -54,12 +54,20 @@ class StepScope:
 
     @staticmethod
     def joined(scopes):
-        """One scope with the records of the given ones, one after another (settings that ran in scopes of their own)."""
+        """One scope for settings that ran in scopes of their own: their records one after another.
+
+        A record without a setting (of a kernel) is the same in every scope; the first is taken.
+        """
         total = StepScope()
-        for scope in scopes:
+        for number, scope in enumerate(scopes):
             for key, (layer, records) in scope._layers.items():
-                total._layers.setdefault(key, (layer, []))[1].extend(records)
+                new = [(setting, statistics) for setting, statistics in records if setting is not None or number == 0]
+                total._layers.setdefault(key, (layer, []))[1].extend(new)
         return total
+
+    def records(self):
+        """Pairs of layer and its list of `(setting, statistics)`."""
+        return list(self._layers.values())
 
     def apply(self):
         """Hand every layer its records; returns the list of update operations."""

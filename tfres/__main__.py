@@ -6,6 +6,8 @@ import sys
 VERBS = {
     "train": "train a network and evaluate it",
     "evaluate": "accuracy of a run at its resolutions",
+    "profile": "MACs, parameters and latency of every setting",
+    "calibrate": "norms for resolutions a run was not trained at",
     "export": "a run as a TF Serving model",
     "convert": "a reference checkpoint as a run",
     "prepare": "class folders as TFRecord shards",

@@ -49,9 +49,10 @@ def run_main(main, argv=None):
     except Exception as error:
         from tfres.data.errors import DataError, SourceError
         from tfres.engines.checkpoints import CheckpointError
+        from tfres.engines.strategies import WorkerLost
         from tfres.engines.training import NonFiniteLoss
 
-        if not isinstance(error, (DataError, CheckpointError, NonFiniteLoss, OSError)):
+        if not isinstance(error, (DataError, CheckpointError, NonFiniteLoss, WorkerLost, OSError)):
             raise
         code, message = WRONG_USAGE if isinstance(error, SourceError) else FAILURE, error
     print(f"error: {message}", file=sys.stderr)

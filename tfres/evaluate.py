@@ -1,4 +1,4 @@
-"""`python -m tfres.evaluate`: top-1 and top-5 of a run at its resolutions."""
+"""`python -m tfres.evaluate`: top-1 and top-5 of a run at its resolutions, or over a list of any."""
 
 import dataclasses
 import json
@@ -15,7 +15,14 @@ def make_parser():
         epilog="Example: python -m tfres.evaluate --run runs/latest --size 24",
     )
     parser.add_argument("--run", type=str, default="runs/latest", help="folder of the run")
-    parser.add_argument("--size", type=int, nargs="+", help="resolutions in pixels; default all trained ones")
+    parser.add_argument("--size", type=int, nargs="+", help="resolutions in pixels; default all of the run")
+    parser.add_argument(
+        "--sweep",
+        type=int,
+        nargs="+",
+        help="any resolutions; those without norms of their own use the next smaller trained one's. Writes sweep.json and "
+        "sweep.png (accuracy against resolution and ms) into the run",
+    )
     parser.add_argument("--data", type=str | None, help="other pictures, as for training; default the run's")
     parser.add_argument("--epoch", type=int | None, help="epoch whose checkpoint is used; default the last")
     parser.add_argument("--bn-size", type=int | None, help="trained resolution whose batch norms are used at --size")
@@ -30,6 +37,10 @@ def main(argv=None):
     arguments = make_parser().parse_args(argv)
     if arguments.statistics_run and (arguments.bn_size is None or not arguments.size or len(arguments.size) != 1):
         raise RecipeError("`statistics-run` needs `bn-size` and one `size`.")
+    if arguments.sweep and (arguments.size or arguments.bn_size):
+        raise RecipeError("`sweep` takes its own resolutions. Received: size or bn-size too.")
+    if arguments.sweep and min(arguments.sweep) <= 0:
+        raise RecipeError(f"`sweep` must be positive sizes. Received: {arguments.sweep}.")
 
     from tfres import session
     from tfres.data.sources import open_source
@@ -39,14 +50,15 @@ def main(argv=None):
 
     run = Run(arguments.run)
     recipe = run.recipe()
-    points = _points(recipe.model.resolutions, arguments.size, arguments.bn_size)
-    checkpoint = _checkpoint(run, arguments.epoch)
-    model, crop = session.load_run(run, checkpoint)
+    model, crop = session.load_run(run, _checkpoint(run, arguments.epoch))
+    points = _points([setting.resolution for setting in model.settings], arguments.size, arguments.bn_size)
     if arguments.statistics_run:
         other, _ = session.load_run(Run(arguments.statistics_run))
         session.borrow_statistics(model, arguments.bn_size, other, arguments.size[0])
     data = dataclasses.replace(recipe.data, source=arguments.data or recipe.data.source)
     source = open_source(data, recipe.model.classes)
+    if arguments.sweep:
+        return _sweep(run, model, crop, source, data, arguments)
     everything = arguments.size is None and len(points) > 1
     results = evaluate(model, crop, source, data, points, with_ensemble=everything and has_ensemble(recipe))
     rows = [{"setting": name, **result} for name, result in results.items()]
@@ -60,8 +72,12 @@ def main(argv=None):
 def _points(trained, sizes, bn_size):
     """Name -> `(setting, resolution)` of what is to be evaluated.
 
+    Args:
+        trained: resolutions with norms of their own: trained or calibrated.
+        sizes, bn_size: options.
+
     Raises:
-        RecipeError: a size that was not trained.
+        RecipeError: a size that has none.
     """
     from tfres.settings import Setting
 
@@ -72,13 +88,29 @@ def _points(trained, sizes, bn_size):
         wrong = [size for size in sizes if size not in trained]
     if wrong or any(size <= 0 for size in sizes):
         raise RecipeError(
-            f"`size` must be a resolution the run was trained at: {', '.join(map(str, trained))}. "
-            f"Received: {', '.join(map(str, wrong or sizes))}. "
-            "(--bn-size R evaluates other sizes with the batch norms of R.)"
+            f"`size` must be a resolution the run was trained at (or calibrated for): {', '.join(map(str, trained))}. "
+            f"Received: {', '.join(map(str, wrong or sizes))}. (--bn-size R evaluates other sizes with the batch norms of "
+            "R, --sweep with those of the next smaller size; tfres.calibrate gives them norms of their own.)"
         )
     if bn_size is None:
         return {f"r{size}": (Setting(size), size) for size in sizes}
     return {f"r{size} with r{bn_size}'s norms": (Setting(bn_size), size) for size in sizes}
+
+
+def _sweep(run, model, crop, source, data, arguments):
+    from tfres.evaluation.sweep import plot_sweep, sweep
+    from tfres.files import write_text
+
+    results = sweep(model, crop, source, data, arguments.sweep)
+    text = json.dumps(results, indent=1)
+    write_text(run.path / "sweep.json", text + "\n")
+    plot_sweep(results, run.path / "sweep.png", run.name)
+    if arguments.json:
+        print(text)
+    else:
+        columns = [("resolution", "resolution", "{}"), ("setting", "norms of", "{}"), ("top1", "top-1", "{:.2%}")]
+        print_table(results["rows"], [*columns, ("top5", "top-5", "{:.2%}"), ("ms", "ms", "{:.2f}")])
+    return 0
 
 
 def _checkpoint(run, epoch):

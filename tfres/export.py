@@ -28,7 +28,8 @@ def main(argv=None):
     run = Run(arguments.run)
     model, crop = session.load_run(run)
     table = json.loads(run.table.read_text()) if run.table.exists() else None
-    path = export_savedmodel(model, crop, arguments.out, arguments.name or run.name, run.facts()["classes"], table)
+    name, rules = arguments.name or run.name, run.recipe().data.rules
+    path = export_savedmodel(model, crop, arguments.out, name, run.facts()["classes"], table, rules)
     print(path)
     return 0
 

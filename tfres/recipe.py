@@ -32,7 +32,6 @@ class ModelRecipe:
         quantize_first_shortcut: quantize the input of the first projection too.
         width_mult: multiplies all channels, rounded to multiples of 8.
         stride_in: convolution of a bottleneck that has the stride, 3x3 or 1x1; null for 3x3, or what `init` needs.
-        calibrated: resolutions that are not trained but have norms of their own; `tfres.calibrate` adds them.
     """
 
     arch: str = "resnet20"
@@ -45,7 +44,6 @@ class ModelRecipe:
     quantize_first_shortcut: bool = False
     width_mult: float = 1.0
     stride_in: Literal["3x3", "1x1"] | None = None
-    calibrated: list[int] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
         for name in ("weight_bits", "activation_bits"):

@@ -4,16 +4,19 @@ import csv
 import datetime
 import importlib.metadata
 import json
+import logging
 import pathlib
 import platform
 import shutil
 import subprocess
 
+import numpy as np
 import yaml
 
-from tfres.files import replace_link, write_text
+from tfres.files import atomic_path, replace_link, write_text
 from tfres.recipe import Recipe, RecipeError
 
+logger = logging.getLogger(__name__)
 _PACKAGES = (
     "tensorflow", "tf-keras", "tensorpack", "tensorflow-model-optimization", "keras-cv", "numpy", "opencv-python"
 )  # fmt: skip
@@ -23,7 +26,7 @@ class Run:
     """A run's folder and what is in it. Nothing is written outside (but the link `latest` beside it).
 
     `recipe.yaml` (resolved), `run.json` (versions, classes, statistics of the data), `checkpoints/`, `metrics.csv`,
-    `tensorboard/`, `table.json`, `accuracy.png`.
+    `tensorboard/`, `table.json`, `accuracy.png`, `calibrated.npz`, `sweep.json`, `sweep.png`.
     """
 
     def __init__(self, path):
@@ -40,6 +43,37 @@ class Run:
     @property
     def plot(self):
         return self.path / "accuracy.png"
+
+    def add_calibrated(self, checkpoint, branches):
+        """Keep norms of further resolutions (see `calibrated`) beside those that are there for the same checkpoint."""
+        merged = {**self.calibrated(checkpoint), **branches}
+        arrays = {f"{r}:{name}": value for r, branch in merged.items() for name, value in branch.items()}
+        with atomic_path(self._calibrated) as temporary, open(temporary, "wb") as file:
+            np.savez(file, checkpoint=checkpoint, **arrays)
+
+    def calibrated(self, checkpoint):
+        """Resolution -> (variable's name -> array) of norms that were calibrated for a checkpoint, by its name.
+
+        What was calibrated for another checkpoint does not fit and is left out, with a warning.
+        """
+        if not self._calibrated.exists():
+            return {}
+        with np.load(self._calibrated) as stored:
+            if str(stored["checkpoint"]) != checkpoint:
+                logger.warning(
+                    "%s is for checkpoint %s, not %s: not used.", self._calibrated, stored["checkpoint"], checkpoint
+                )
+                return {}
+            branches = {}
+            for key in stored.files:
+                resolution, colon, name = key.partition(":")
+                if colon:
+                    branches.setdefault(int(resolution), {})[name] = stored[key]
+        return branches
+
+    @property
+    def _calibrated(self):
+        return self.path / "calibrated.npz"
 
     @property
     def name(self):

@@ -1,15 +1,17 @@
 """Recipe and run to objects: what the commands have in common."""
 
 import dataclasses
+import pathlib
 
 from tfres.convert import pretrained
+from tfres.data.pipeline import training_batches
 from tfres.data.sources import open_source
 from tfres.engines import checkpoints
-from tfres.engines.training import load_weights, make_crop
+from tfres.engines.training import load_weights, make_crop, variable_name
 from tfres.layers import SwitchableBatchNorm
 from tfres.models.rsnet import PRESETS, from_preset
 from tfres.models.rsnet.network import check_mode
-from tfres.recipe import RecipeError
+from tfres.recipe import Recipe, RecipeError
 
 
 def resolve(recipe):
@@ -25,10 +27,7 @@ def resolve(recipe):
         RecipeError: unknown architecture, or a number of classes that the data contradicts.
         DataError: no usable data.
     """
-    if recipe.model.arch not in PRESETS:
-        raise RecipeError(f"`arch` must be one of {', '.join(PRESETS)}. Received: arch={recipe.model.arch!r}.")
-    preset = PRESETS[recipe.model.arch]
-    _check_model(recipe.model, preset)
+    preset = _check_model(recipe.model)
     if recipe.training.init:
         recipe = pretrained.prepare(recipe)
     recipe = recipe.with_conventions()
@@ -50,37 +49,45 @@ def resolve(recipe):
     return dataclasses.replace(recipe, model=model, data=data), source
 
 
-def _check_model(model, preset):
+def _check_model(model):
+    """The preset of a `ModelRecipe`, which must go with it."""
+    if model.arch not in PRESETS:
+        raise RecipeError(f"`arch` must be one of {', '.join(PRESETS)}. Received: arch={model.arch!r}.")
+    preset = PRESETS[model.arch]
     bits = (None if b == 32 else b for b in (model.weight_bits, model.activation_bits))
     try:
         check_mode(preset["kind"], model.mode, *bits)
     except ValueError as error:
         raise RecipeError(str(error)) from error
-    if model.calibrated:
-        raise RecipeError(f"`calibrated` is filled in by tfres.calibrate. Received: calibrated={model.calibrated}.")
+    return preset
 
 
-def build_model(recipe, synchronised=False, precision="float32"):
-    """A new built network of a resolved `ModelRecipe`.
+def build_architecture(recipe):
+    """A network of a `ModelRecipe` that no data belong to, with the preset's resolutions and classes where it has none."""
+    preset = _check_model(recipe)
+    whole = dataclasses.replace(
+        recipe, resolutions=recipe.resolutions or list(preset["resolutions"]), classes=recipe.classes or preset["classes"]
+    )
+    return build_model(Recipe(whole).with_conventions().model)
 
-    Args:
-        recipe: `ModelRecipe`.
-        synchronised: see `RSNet`.
-        precision: Keras' dtype policy.
-    """
+
+def build_model(recipe, **overrides):
+    """A new built network of a resolved `ModelRecipe`; `overrides` are further arguments of `RSNet`."""
     fields = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "arch"}
-    model = from_preset(recipe.arch, synchronised=synchronised, dtype=precision, **fields)
+    model = from_preset(recipe.arch, **fields, **overrides)
     model.build()
     return model
 
 
 def build_training_model(recipe):
     """A new built network of a resolved `Recipe`, as its training wants it."""
-    return build_model(recipe.model, recipe.training.synchronised_norms, recipe.training.precision)
+    return build_model(recipe.model, synchronised=recipe.training.synchronised_norms, dtype=recipe.training.precision)
 
 
 def load_run(run, checkpoint=None):
     """The network of a run with the weights of its newest checkpoint, and its crop layer.
+
+    Resolutions that `tfres.calibrate` added for that checkpoint are among its settings.
 
     Args:
         run: `Run`.
@@ -93,9 +100,45 @@ def load_run(run, checkpoint=None):
         RecipeError: no run there. CheckpointError: no checkpoint, or of another network.
     """
     recipe = run.recipe()
+    checkpoint = checkpoint or checkpoints.find_checkpoint(run.checkpoints)
     model = build_model(recipe.model)
-    load_weights(model, checkpoint or run.checkpoints)
-    return model, make_crop(recipe)
+    load_weights(model, checkpoint)
+    branches = run.calibrated(pathlib.Path(checkpoint).name)
+    return with_calibrated(recipe.model, model, branches) if branches else model, make_crop(recipe)
+
+
+def with_calibrated(recipe, model, branches):
+    """The network with further resolutions.
+
+    Args:
+        recipe: `ModelRecipe` of the model.
+        model: its weights are taken over.
+        branches: resolution -> (variable's name -> array) of the norms.
+    """
+    wider = build_model(recipe, calibrated=sorted(branches))
+    values = {variable_name(variable): variable for variable in model.weights}
+    for branch in branches.values():
+        values.update(branch)
+    for variable in wider.weights:
+        variable.assign(values[variable_name(variable)])
+    return wider
+
+
+def branch_values(model, resolution, name):
+    """Values of the norms' variables at one resolution, by the names they have (or would have) at resolution `name`."""
+    values = {}
+    for variable in model.weights:
+        scope, slash, leaf = variable_name(variable).rpartition("/")
+        if leaf.startswith(f"r{resolution}_"):
+            values[f"{scope}{slash}{leaf.replace(f'r{resolution}_', f'r{name}_', 1)}"] = variable.numpy()
+    return values
+
+
+def training_pictures(recipe, source, resolution):
+    """Endless training batches at one resolution, augmented and normalised as in training."""
+    crop = make_crop(dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, resolutions=[resolution])))
+    for images, _, draws in training_batches(source, recipe.data, recipe.training.seed, draws=crop.draws):
+        yield crop(images, draws=draws, training=True)[resolution]
 
 
 def checkpoint_of_step(run, step):

@@ -113,10 +113,12 @@ def main(argv=None):
     run_path = run_folder(recipe, arguments)
 
     from tfres import session
+    from tfres.engines.strategies import make_strategy
     from tfres.engines.training import epoch_steps, train
     from tfres.evaluation import accuracy, table
     from tfres.run import Run
 
+    make_strategy(recipe.training.strategy)  # workers connect before TensorFlow does anything else
     recipe, source = session.resolve(recipe)
     run = Run(run_path)
     run.create(recipe, {"classes": source.classes, "steps_per_epoch": epoch_steps(recipe, source)[0]})

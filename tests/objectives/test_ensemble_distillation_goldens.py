@@ -88,7 +88,7 @@ def test_training_step(golden, name):
 
 def _basis_records(step):
     """Basis variable and recorded statistics of every quantizer."""
-    for layer, records in step._layers.values():
+    for layer, records in step.records():
         if isinstance(layer, WeightQuantizer):
             yield layer.basis, records
         elif isinstance(layer, ActivationQuantizer):

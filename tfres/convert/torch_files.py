@@ -1,7 +1,10 @@
 """Checkpoints that PyTorch wrote, read without running code of theirs."""
 
+import _codecs
 import pathlib
 import pickle
+
+import numpy as np
 
 from tfres.engines.checkpoints import CheckpointError
 
@@ -29,7 +32,8 @@ def read_torch(path):
     if not pathlib.Path(path).is_file():
         raise CheckpointError(f"`checkpoint` must be a file that PyTorch wrote. Received: checkpoint={path}.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wanted = str(error).partition("GLOBAL ")[2].split(" ")[0] or "something else than tensors"
         raise CheckpointError(
@@ -42,3 +46,10 @@ def read_torch(path):
         raise CheckpointError(f"{path} must hold a state dict of tensors, alone or as `state_dict`.")
     facts = {k: v for k, v in content.items() if isinstance(v, (str, int, float))} if state is not content else {}
     return {name: value.numpy() for name, value in state.items()}, facts
+
+
+def _numpy_scalars():
+    """What numpy numbers in a checkpoint are made of; PyTorch refuses them by default. Old files know numpy's old names."""
+    scalar = np._core.multiarray.scalar
+    dtypes = [type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")]
+    return [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *dtypes, _codecs.encode]

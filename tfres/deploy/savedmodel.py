@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfres.data.transforms import centre_crop, decode
 
 
-def export_savedmodel(model, crop, out, name, classes, table=None):
+def export_savedmodel(model, crop, out, name, classes, table=None, rules="tensorpack"):
     """Write `out/<name>/<version>/`, the next free version, whole or not at all.
 
     Signatures: `serve_<setting>` for every setting, uint8 RGB `(batch, height, width, 3)` pictures that are brought to the
@@ -25,6 +25,7 @@ def export_savedmodel(model, crop, out, name, classes, table=None):
         name: of the model.
         classes: names of the classes.
         table: query table or None.
+        rules: how `serve_encoded` cuts pictures, see `tfres.data.transforms.centre_crop`.
 
     Returns:
         path of the version.
@@ -33,7 +34,7 @@ def export_savedmodel(model, crop, out, name, classes, table=None):
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=parent) as folder:
         folder = pathlib.Path(folder)
-        root, signatures = _served(model.to_served(), crop)
+        root, signatures = _served(model.to_served(), crop, rules)
         root.assets = []
         for asset, content in (("table.json", table), ("classes.json", list(classes))):
             if content is not None:
@@ -46,7 +47,7 @@ def export_savedmodel(model, crop, out, name, classes, table=None):
     return target
 
 
-def _served(model, crop):
+def _served(model, crop, rules):
     """What is saved and its signatures. The network is traced once; a signature only adds the number of its setting."""
     root = tf.Module()
     root.model_variables = list(model.weights)
@@ -69,7 +70,7 @@ def _served(model, crop):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
     def encoded(encoded):
         side = model.settings[0].resolution
-        cut = lambda picture: centre_crop(decode(picture), side)  # noqa: E731
+        cut = lambda picture: centre_crop(decode(picture), side, rules)  # noqa: E731
         images = tf.map_fn(cut, encoded, fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8))
         return classify(images, 0, side)
 

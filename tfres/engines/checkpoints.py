@@ -79,15 +79,23 @@ def make_saver(variables, folder, keep):
     """A saver for `folder` that goes on counting the checkpoints already there.
 
     Args:
-        variables: list of variables, or mapping of name to variable.
+        variables: list of variables, or mapping of name to variable (of mirrored ones the first copy is saved).
         folder: of the checkpoints.
         keep: how many newest ones are kept.
     """
+    if isinstance(variables, dict):
+        variables = {name: _plain(variable) for name, variable in variables.items()}
     saver = tf.compat.v1.train.Saver(variables, max_to_keep=keep, save_relative_paths=True)
     state = tf.train.get_checkpoint_state(str(folder))
     if state:
         saver.recover_last_checkpoints(state.all_model_checkpoint_paths)
     return saver
+
+
+def _plain(variable):
+    """The TensorFlow variable inside Keras' autocasting and a strategy's mirroring."""
+    variable = getattr(variable, "_variable", variable)
+    return variable.values[0] if isinstance(variable, tf.distribute.DistributedValues) else variable
 
 
 def _reason(error):

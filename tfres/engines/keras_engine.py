@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from tfres.data.errors import reason
 from tfres.data.pipeline import training_batches
 from tfres.engines import checkpoints, gradients
 from tfres.engines.optimizer import MomentumSGD
@@ -32,6 +31,7 @@ class TrainingModel(tf.keras.Model):
         self.sgd.build(self.network.trainable_variables)
         scaled = training.precision == "mixed_float16"
         self.compile(optimizer=tf.keras.mixed_precision.LossScaleOptimizer(self.sgd) if scaled else self.sgd)
+        self.distribute_reduction_method = "first"  # the terms are means over replicas already
         self.global_step = tf.Variable(plan.first_step, dtype=tf.int64, trainable=False, name="global_step")
         for name, variable in self.checkpointed().items():
             if name in plan.start:
@@ -47,8 +47,8 @@ class TrainingModel(tf.keras.Model):
         names |= {variable_name(v) + checkpoints.SLOT: b for v, b in zip(trainable, self.sgd.buffers, strict=True)}
         names |= {variable_name(v) + checkpoints.AVERAGE: a for v, a in self.averages()}
         if self.optimizer is not self.sgd:
-            scale, good_steps = self.optimizer.variables[-2:]
-            names |= {f"{checkpoints.LOSS_SCALE}value": scale, f"{checkpoints.LOSS_SCALE}good_steps": good_steps}
+            state = self.optimizer._loss_scale._weights
+            names |= {f"{checkpoints.LOSS_SCALE}{name}": variable for (name, _), variable in state.items()}
         return {**names, "global_step": self.global_step}
 
     def averages(self):
@@ -154,8 +154,14 @@ def run(plan):
         )
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise WorkerLost(
-            f"Another worker cannot be reached any more after step {bookkeeping.step} ({reason(error)}). Start all workers "
+            f"Another worker cannot be reached any more after step {bookkeeping.step} ({_cause(error)}). Start all workers "
             "again with the same command; they go on from the last checkpoint."
         ) from error
     finally:
         bookkeeping.progress.close()
+
+
+def _cause(error):
+    """The line of a failed collective that tells why."""
+    lines = str(error).splitlines()
+    return next((line for line in lines if "aborted" in line), lines[0])

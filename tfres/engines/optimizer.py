@@ -27,8 +27,9 @@ class MomentumSGD(tf.keras.optimizers.Optimizer):
 
     def build(self, var_list):
         super().build(var_list)
-        if not getattr(self, "buffers", None):
+        if not getattr(self, "_built", False):
             self.buffers = [self.add_variable_from_reference(v, "Momentum") for v in var_list]
+            self._built = True  # what Keras asks for before it makes variables again
 
     def update_step(self, gradient, variable):
         buffer = self.buffers[self._index_dict[self._var_key(variable)]]

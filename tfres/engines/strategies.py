@@ -1,5 +1,6 @@
 """Which devices a run of the keras engine uses."""
 
+import functools
 import json
 import os
 
@@ -12,8 +13,9 @@ class WorkerLost(RuntimeError):
     """A worker of a multiworker run stopped answering."""
 
 
+@functools.cache
 def make_strategy(name):
-    """A `tf.distribute` strategy.
+    """A `tf.distribute` strategy; one per process, because the collectives of two on the same devices collide.
 
     Args:
         name: "single" (TensorFlow's default device), "mirrored" (all GPUs; without any, all logical processors) or

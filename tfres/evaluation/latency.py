@@ -1,5 +1,6 @@
 """Latency of a setting on this machine."""
 
+import functools
 import os
 import platform
 import time
@@ -8,27 +9,24 @@ import numpy as np
 import tensorflow as tf
 
 
-def measure_latency(model, settings=None, batch=1, repeats=30, warmup=3):
-    """Time of one call per setting, all settings interleaved.
+def measure_latency(model, points, batch=1, repeats=30, warmup=3):
+    """Time of one call per point, all points interleaved.
 
     Args:
         model: built.
-        settings: default all of the model's.
+        points: name -> `(setting, resolution)`.
         batch: images per call.
         repeats: timed calls per setting.
         warmup: calls before.
 
     Returns:
-        dict: name of the setting -> `{"ms": median, "ms_p90": 90th percentile}`.
+        dict: name of the point -> `{"ms": median, "ms_p90": 90th percentile}`.
     """
-    settings = settings or model.settings
     calls = {}
-    for setting in settings:
-        side = setting.resolution
-        function = tf.function(lambda images, setting=setting: model(images, setting=setting, training=False))
+    for name, (setting, side) in points.items():
+        function = tf.function(functools.partial(model, setting=setting, training=False))
         images = tf.zeros([batch, side, side, 3])
-        concrete = function.get_concrete_function(tf.TensorSpec(images.shape))
-        calls[str(setting)] = (concrete, images)
+        calls[name] = (function.get_concrete_function(tf.TensorSpec(images.shape)), images)
     times = {name: [] for name in calls}
     for repeat in range(warmup + repeats):
         for name, (concrete, images) in calls.items():
