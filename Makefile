@@ -1,4 +1,4 @@
-# make train, make test, make eval [SIZE=24] [RUN=runs/latest], make export, make bench, make results-cifar10
+# make train, make test, make eval [SIZE=24] [RUN=runs/latest], make export, make bench-*, make results-*
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -6,7 +6,7 @@ RUN ?= runs/latest
 OUT ?= exported
 ARGS ?=
 
-.PHONY: train test lint eval export bench-quant bench-train results-cifar10 lock clean
+.PHONY: train test lint eval export bench-quant bench-train bench-data results-cifar10 results-flowers5 lock clean
 
 # Everything below runs in .venv, made from the lock file and remade when it changes.
 $(VENV)/installed: requirements.lock setup.py setup.cfg
@@ -21,6 +21,7 @@ train: $(VENV)/installed
 	$(PY) -m tfres.train --mode preact --qw 2 --qa 2 $(ARGS)
 
 test: lint
+	$(if $(TORCH),$(PY) -m pip install --quiet --progress-bar off -r requirements-torch.txt)
 	$(PY) -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed
@@ -38,9 +39,16 @@ bench-quant: $(VENV)/installed
 
 bench-train: $(VENV)/installed
 	$(PY) -m experiments.benchmarks.training_step $(ARGS)
+	$(PY) -m experiments.benchmarks.resolutions_step $(ARGS)
+
+bench-data: $(VENV)/installed
+	$(PY) -m experiments.benchmarks.pipeline $(ARGS)
 
 results-cifar10: $(VENV)/installed
 	$(PY) -m experiments.rsnet.results_cifar10 $(ARGS)
+
+results-flowers5: $(VENV)/installed
+	$(PY) -m experiments.rsnet.results_flowers5 --data $(FLOWERS) $(ARGS)
 
 lock: $(VENV)/installed
 	$(PY) -m pip install --quiet uv

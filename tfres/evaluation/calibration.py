@@ -9,8 +9,8 @@ from tfres.layers import SwitchableBatchNorm
 def calibrate(model, setting, batches):
     """Set the moving means and variances of one setting's norms to what they are on the given pictures.
 
-    Both become the mean over batches, weighted by batch size, of the batch means and the unbiased batch variances; gamma, beta,
-    all other settings and quantizers' bases stay. (SAN's and MutualNet's rule.)
+    Both become the mean over batches, weighted by batch size, of the batch means and the unbiased batch variances; gamma,
+    beta, all other settings and quantizers' bases stay. (SAN's and MutualNet's rule.)
 
     Args:
         model: built; has `SwitchableBatchNorm` layers.

@@ -167,14 +167,15 @@ class ResNet(tf.keras.layers.Layer):
         for g, (count, width) in enumerate(zip(blocks, widths, strict=True)):
             group = []
             for b in range(count):
-                project = b == 0 and channels != width * _EXPANSION[kind]
+                stride = 2 if g > 0 and b == 0 else 1
+                project = b == 0 and (stride > 1 or channels != width * _EXPANSION[kind])
                 group.append(
                     ResidualBlock(
                         parts,
                         kind,
                         mode,
                         width,
-                        stride=2 if g > 0 and b == 0 else 1,
+                        stride=stride,
                         project=project,
                         first=b == 0,
                         quantized_input=mode == "preact" and b == 0 and g > 0,

@@ -1,0 +1,59 @@
+"""One switchable network against networks trained one by one: what the result scripts share."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+from tfres.files import atomic_path
+
+
+def trained_rows(folder, options):
+    """Rows of a run's query table, the run trained first where it is not finished. Latencies are left out: those of different
+    processes at different times cannot be compared; accuracies and counts can.
+    """
+    if not (folder / "table.json").exists():
+        command("train", *options, "--run", str(folder))
+    rows = json.loads((folder / "table.json").read_text())["rows"]
+    return [{key: value for key, value in row.items() if not key.startswith("ms")} for row in rows]
+
+
+def command(verb, *options):
+    """Run `tfres VERB`; returns what it printed."""
+    done = subprocess.run([sys.executable, "-m", f"tfres.{verb}", *options], check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+def gain_cells(switchable, individual):
+    """Two table cells: the switchable network's top-1 with its gain, and the individual one's, in percent."""
+    return [f"{100 * switchable:.2f} ({100 * (switchable - individual):+.2f})", f"{100 * individual:.2f}"]
+
+
+def plot(path, title, curves):
+    """Top-1 against MACs.
+
+    Args:
+        path: of the PNG.
+        title: of the figure.
+        curves: label -> `(rows, matplotlib format, colour)`.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 4), dpi=150)
+    for label, (rows, form, colour) in curves.items():
+        axes.plot([r["macs"] / 1e6 for r in rows], [100 * r["top1"] for r in rows], form, color=colour, label=label)
+    axes.set(xlabel="million MACs per picture", ylabel="top-1 %", title=title)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def add_folders(parser, runs):
+    """Options `--runs` and `--out`."""
+    parser.add_argument("--runs", type=pathlib.Path, default=runs, help="folder of the runs (default %(default)s)")
+    parser.add_argument("--out", type=pathlib.Path, default="docs/results", help="folder of the results (default %(default)s)")
