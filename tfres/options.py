@@ -13,6 +13,7 @@ SYNONYMS = {
     "--fake": ("--data.source=fake", ""),
     "--batch-size": ("--data.batch_size", None),
     "--lr": ("--training.learning_rate", None),
+    "--learning-rate": ("--training.learning_rate", None),
     "--wd": ("--training.weight_decay", None),
     "--weight-decay": ("--training.weight_decay", None),
     "--momentum": ("--training.momentum", None),

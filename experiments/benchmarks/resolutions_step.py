@@ -19,7 +19,7 @@ from tfres.layers import MultiResolutionCrop
 from tfres.models.rsnet import from_preset
 from tfres.objectives import EnsembleDistillation
 
-BATCH, SIZES = 16, (224, 192, 160, 128, 96)
+BATCH, SIZES = 32, (224, 192, 160, 128, 96)
 VARIANTS = {
     "224 alone": ((224,), gradients.all_settings),
     "five resolutions": (SIZES, gradients.all_settings),
