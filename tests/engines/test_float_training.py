@@ -44,7 +44,9 @@ def test_engines_agree_on_a_float_network(folder, tmp_path):
         rows.append(_rows(run)[-1])
     assert finals[0]["global_step"] == finals[1]["global_step"] == 3
     for name in set(finals[0]) & set(finals[1]) - {"global_step"}:
-        assert relative(finals[0][name], finals[1][name]) < 1e-3 or np.abs(finals[0][name] - finals[1][name]).max() < 1e-4, name
+        assert relative(finals[0][name], finals[1][name]) < 1e-3 or np.abs(finals[0][name] - finals[1][name]).max() < 1e-4, (
+            name
+        )
     shared = [name for name in rows[0] if name.startswith(("train_", "validation_"))]
     assert "validation_top1_ensemble" in shared and len(shared) > 8
     for name in shared:
