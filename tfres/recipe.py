@@ -71,6 +71,8 @@ class DataRecipe:
             3/4 to 4/3, resized) or none; null for pad on cifar10, area otherwise.
         rules: whose cutting and host-side resizing: torchvision (antialiased bilinear; evaluation resizes every picture anew
             for each resolution) or tensorpack (cubic; evaluation makes all resolutions from one crop).
+        antialias: with rules torchvision; false resizes the training crop by plain bilinear also where it shrinks: faster to
+            feed, but not the reference's pictures.
         resize: how the step makes the smaller resolutions: nearest, bilinear (antialiased) or align_corners.
         flip: mirror half of the training pictures: shared (one draw for all resolutions), independent (one draw each) or none.
         lighting: standard deviation of PCA lighting noise; null for 0 on cifar10 and in mode float, else 0.1.
@@ -92,6 +94,7 @@ class DataRecipe:
     side: int | None = None
     crop: Literal["pad", "area", "none"] | None = None
     rules: Literal["torchvision", "tensorpack"] | None = None
+    antialias: bool = True
     resize: Literal["nearest", "bilinear", "align_corners"] | None = None
     flip: Literal["shared", "independent", "none"] | None = None
     lighting: float | None = None
@@ -112,6 +115,7 @@ class DataRecipe:
         _require(self.fake_size > 0, "fake_size", "positive", self.fake_size)
         _require(self.limit is None or self.limit > 0, "limit", "positive", self.limit)
         _require(self.lighting is None or self.lighting >= 0, "lighting", "zero or positive", self.lighting)
+        _require(self.antialias or self.rules != "tensorpack", "antialias", "true with rules tensorpack", self.antialias)
         for name in ("mean", "std"):
             value = getattr(self, name)
             _require(value is None or len(value) == 3, name, "three numbers", value)

@@ -159,7 +159,7 @@ def _fetch(split, example):
 
 def _training_picture(picture, recipe, seed):
     if recipe.crop == "area":
-        return transforms.area_crop(picture, recipe.side, seed, recipe.rules)
+        return transforms.area_crop(picture, recipe.side, seed, recipe.rules, recipe.antialias)
     return transforms.centre_crop(transforms.decode(picture), recipe.side, recipe.rules)
 
 

@@ -38,8 +38,8 @@ def resize_cubic(image, height, width):
     return tf.cast(tf.clip_by_value(tf.floor(x + 0.5), 0, 255), tf.uint8)
 
 
-def resize_bilinear(image, height, width):
-    """Bilinear with antialiasing when shrinking; Pillow's rule to one grey level.
+def resize_bilinear(image, height, width, antialias=True):
+    """Bilinear, with antialiasing when shrinking; Pillow's rule to one grey level.
 
     Four times as fast as `tf.image.resize(antialias=True)`, whose kernel runs over three channels at a time: here either pass
     runs down the rows, with all columns and channels of a row as its channels. Without shrinking there is nothing to
@@ -48,6 +48,7 @@ def resize_bilinear(image, height, width):
     Args:
         image: uint8 `(h, w, c)`.
         height, width: of the output.
+        antialias: False for plain bilinear also when shrinking.
 
     Returns:
         uint8 `(height, width, c)`.
@@ -63,7 +64,8 @@ def resize_bilinear(image, height, width):
         return tf.transpose(x, [1, 0, 2])
 
     grows = tf.logical_and(height >= shape[0], width >= shape[1])
-    return tf.cast(tf.cond(grows, plain, antialiased) + 0.5, tf.uint8)
+    resized = tf.cond(grows, plain, antialiased) if antialias else plain()
+    return tf.cast(resized + 0.5, tf.uint8)
 
 
 def _resize_rows(image, height):
@@ -109,7 +111,7 @@ def centre_crop(image, side, rules="tensorpack", shortest_edge=None):
     return tf.ensure_shape(image[top : top + side, left : left + side], [side, side, 3])
 
 
-def area_crop(encoded, side, seed, rules="tensorpack"):
+def area_crop(encoded, side, seed, rules="tensorpack", antialias=True):
     """Random area and aspect crop resized to a square; of a JPEG only the crop is decoded.
 
     Ten tries of area U(0.08, 1) of the picture. "tensorpack": aspect U(3/4, 4/3), width and height swapped half of the
@@ -122,6 +124,7 @@ def area_crop(encoded, side, seed, rules="tensorpack"):
         side: pixels of the output.
         seed: int32 `(2,)`.
         rules: see above.
+        antialias: of "torchvision", see `resize_bilinear`.
 
     Returns:
         uint8 `(side, side, 3)`.
@@ -140,7 +143,7 @@ def area_crop(encoded, side, seed, rules="tensorpack"):
 
     draws = tf.random.stateless_uniform([5, _TRIES], seed)
     if rules == "torchvision":
-        image = resize_bilinear(cut(torchvision_window(shape[0], shape[1], draws)), side, side)
+        image = resize_bilinear(cut(torchvision_window(shape[0], shape[1], draws)), side, side, antialias)
     else:
         window, fits = tensorpack_window(shape[0], shape[1], draws)
         image = tf.cond(

@@ -1,5 +1,6 @@
 """All resolutions of a batch, made on the accelerator from one uint8 crop."""
 
+import numpy as np
 import tensorflow as tf
 
 RESIZES = ("nearest", "bilinear", "align_corners")
@@ -69,18 +70,18 @@ class MultiResolutionCrop(tf.keras.layers.Layer):
     def call(self, images, draws=None, training=None):
         if training and self.lighting:
             images = self._lit(images, draws[:, :3])
-        mirror = draws[:, 3:] < 0.5 if training and self.flip != "none" else None
-        if mirror is not None and self.flip == "shared":
-            images = _mirrored(images, mirror[:, 0])
-        crops = {resolution: self.at(images, resolution) for resolution in self.resolutions}
-        if mirror is not None and self.flip == "independent":
-            crops = {r: _mirrored(crop, mirror[:, i]) for i, (r, crop) in enumerate(crops.items())}
-        return crops
+        mirrors = [None] * len(self.resolutions)
+        if training and self.flip != "none":
+            mirrors = tf.unstack(draws[:, 3:] < 0.5, axis=1)
+            if self.flip == "shared":
+                images, mirrors = _mirrored(images, mirrors[0]), [None] * len(mirrors)
+        return {r: self.at(images, r, mirror) for r, mirror in zip(self.resolutions, mirrors, strict=True)}
 
-    def at(self, images, resolution):
-        """One resolution of `images`, without the random part."""
-        images = tf.cast(_resize(images, resolution, self.resize), tf.float32) / 255
-        images = (images - self.mean) / self.std
+    def at(self, images, resolution, mirror=None):
+        """One resolution of `images`, without the random part; `mirror` `(batch,)` tells which to flip."""
+        images = tf.cast(_resize(images, resolution, self.resize, mirror), tf.float32) * (1 / (255 * np.array(self.std, "f")))
+        if any(self.mean):
+            images -= np.array(self.mean, "f") / np.array(self.std, "f")
         return images[..., ::-1] if self.channel_order == "bgr" else images
 
     def _lit(self, images, draws):
@@ -91,20 +92,27 @@ class MultiResolutionCrop(tf.keras.layers.Layer):
 
 
 def _mirrored(images, mirror):
-    return tf.where(mirror[:, None, None, None], images[:, :, ::-1], images)
-
-
-def _resize(images, resolution, method):
-    if images.shape[1] == resolution and images.shape[2] == resolution:
+    if mirror is None:
         return images
+    return tf.raw_ops.Select(condition=mirror, x=images[:, :, ::-1], y=images)  # picks whole images; `where` broadcasts
+
+
+def _resize(images, resolution, method, mirror):
+    if images.shape[1] == resolution and images.shape[2] == resolution:
+        return _mirrored(images, mirror)
     size = [resolution, resolution]
     if method == "nearest":
-        return tf.raw_ops.ResizeNearestNeighbor(images=images, size=size)
+        return _mirrored(tf.raw_ops.ResizeNearestNeighbor(images=images, size=size), mirror)
     if method == "align_corners":
-        return tf.raw_ops.ResizeBilinear(images=images, size=size, align_corners=True)
-    x = tf.cast(images, tf.float32)
-    rows, columns = (_triangle_filter(tf.shape(x)[axis], resolution) for axis in (1, 2))
-    return tf.einsum("pw,bowc->bopc", columns, tf.einsum("oh,bhwc->bowc", rows, x))
+        return _mirrored(tf.raw_ops.ResizeBilinear(images=images, size=size, align_corners=True), mirror)
+    height, width, channels = tf.shape(images)[1], tf.shape(images)[2], images.shape[3]
+    rows, columns = _triangle_filter(height, resolution)[None], _triangle_filter(width, resolution)[None]
+    if mirror is not None:  # costs nothing here
+        columns = tf.where(mirror[:, None, None], columns[:, ::-1], columns)
+    x = tf.matmul(rows, tf.reshape(tf.cast(images, tf.float32), [-1, height, width * channels]))
+    x = tf.transpose(tf.reshape(x, [-1, resolution, width, channels]), [0, 2, 1, 3])
+    x = tf.matmul(columns, tf.reshape(x, [-1, width, resolution * channels]))
+    return tf.transpose(tf.reshape(x, [-1, resolution, resolution, channels]), [0, 2, 1, 3])
 
 
 def _triangle_filter(size, target):
