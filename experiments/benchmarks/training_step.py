@@ -26,7 +26,8 @@ VARIANTS = {
 
 def make_step(weight_bits, activation_bits, resolutions, update=True):
     """A compiled training step on one fixed batch; `update=False` leaves out the statistics' updates."""
-    model = from_preset("resnet20", weight_bits=weight_bits, activation_bits=activation_bits, resolutions=resolutions)
+    bits = {"weight_bits": weight_bits, "activation_bits": activation_bits}
+    model = from_preset("resnet20", mode="preact", resolutions=resolutions, **bits)
     model.build()
     crop = MultiResolutionCrop(resolutions)
     objective = EnsembleDistillation(weight_decay=5e-5)
@@ -35,12 +36,13 @@ def make_step(weight_bits, activation_bits, resolutions, update=True):
     rng = np.random.Generator(np.random.PCG64(0))
     images = tf.constant(rng.integers(0, 256, (BATCH, 32, 32, 3), np.uint8))
     labels = tf.constant(rng.integers(0, 10, BATCH), tf.int32)
+    draws = tf.constant(rng.uniform(size=(BATCH, crop.draws)), tf.float32)
 
     @tf.function
     def step():
         variables = model.trainable_weights
         with StepScope() as scope, tf.GradientTape() as tape:
-            terms = objective(model, crop(images, seed=tf.constant([0, 0]), training=True), labels).terms
+            terms = objective(model, crop(images, draws=draws, training=True), labels).terms
             cost = tf.add_n(list(terms.values()))
         gradients = tape.gradient(cost, variables)
         optimizer.apply_gradients([(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None])
