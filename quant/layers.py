@@ -86,7 +86,11 @@ class QuantConv2D(_QuantizedKernel, _SymmetricPadding, tf.keras.layers.Conv2D):
     """
 
     def call(self, inputs, setting=None, training=None):
-        inputs, kernel = self._padded(inputs), self.quantized_kernel(training)
+        return self.convolve(inputs, self.quantized_kernel(training))
+
+    def convolve(self, inputs, kernel):
+        """The layer with another kernel of the same shape in place of its own."""
+        inputs = self._padded(inputs)
         if self.groups > 1 and inputs.dtype == tf.float64:  # the CPU has no gradient of grouped float64 convolutions
             pairs = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
             outputs = tf.concat([self.convolution_op(x, k) for x, k in pairs], -1)
@@ -108,9 +112,13 @@ class QuantDepthwiseConv2D(_QuantizedKernel, _SymmetricPadding, tf.keras.layers.
     _kernel_name = "depthwise_kernel"
 
     def call(self, inputs, setting=None, training=None):
+        return self.convolve(inputs, self.quantized_kernel(training))
+
+    def convolve(self, inputs, kernel):
+        """The layer with another kernel of the same shape in place of its own."""
         outputs = tf.keras.backend.depthwise_conv2d(
             self._padded(inputs),
-            self.quantized_kernel(training),
+            kernel,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,

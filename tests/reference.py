@@ -15,9 +15,20 @@ def relative(ours, reference):
     return np.linalg.norm(ours - reference) / max(np.linalg.norm(reference), 1e-12)
 
 
-def fill(tensors):
-    """Tensors of a PyTorch golden by name (rules: `goldens/README.md` of the workplace; "standard" in the files)."""
-    return {name: _fill_standard(name, tuple(shape)) for name, shape in tensors}
+def fill(tensors, generated=None):
+    """Tensors of a PyTorch golden by name (rules: `goldens/README.md` of the workplace; "standard" in the files).
+
+    `generated` maps SAN's meta learners to the shapes of their kernels, which decide their tensors' scale.
+    """
+    values = {}
+    for name, shape in tensors:
+        kernel = (generated or {}).get(name.rpartition(".")[0])
+        if kernel is None:
+            values[name] = _fill_standard(name, tuple(shape))
+        else:
+            rng = generator(zlib.crc32(name.encode("utf-8")))
+            values[name] = (rng.standard_normal(shape) * np.sqrt(1 / np.prod(kernel[1:]))).astype(np.float32)
+    return values
 
 
 def _fill_standard(name, shape):

@@ -3,7 +3,7 @@
 import difflib
 import importlib
 
-FAMILIES = ("rsnet", "rsnet_quant")
+FAMILIES = ("rsnet", "rsnet_quant", "san")
 
 __all__ = ["FAMILIES", "from_reference"]
 

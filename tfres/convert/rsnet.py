@@ -1,12 +1,9 @@
 """Float RS-Nets of `yikaiw/RS-Nets`, folder `non-quantization` (PyTorch variable names)."""
 
-import re
-
 import numpy as np
 
 from tfres.convert.assign import assign_exactly
-from tfres.convert.torch_files import read_torch
-from tfres.engines.checkpoints import CheckpointError
+from tfres.convert.pytorch import BATCH_NORM, branches, checked_sizes, laid_out, read_checkpoint_of, without_prefix
 from tfres.models.rsnet import PRESETS, from_preset
 from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 
@@ -14,8 +11,6 @@ OPTIONS = ("sizes",)
 ARCHITECTURES = tuple(
     name for name, preset in PRESETS.items() if preset["stem"] == "imagenet" and preset["kind"] != "vgg_small"
 )
-SIZES = (224, 192, 160, 128, 96)
-_BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 _MOBILE_ENDS = {"conv0": "features.0.0", "conv0_bn": "features.0.1", "conv_last": "conv.0", "conv_last_bn": "conv.1"}
 
 
@@ -52,21 +47,14 @@ def convert(arch, tensors, sizes=None, **overrides):
         theirs = reference_name(ours, sizes, mobile=name == "mobilenetv2")
         pairs[theirs] = variable
         if theirs in values:
-            values[theirs] = values[theirs][order] if theirs == "alpha" else _laid_out(values[theirs], "depthwise" in ours)
+            values[theirs] = values[theirs][order] if theirs == "alpha" else laid_out(values[theirs], "depthwise" in ours)
     assign_exactly(pairs, values, ignore=lambda name: name.endswith("num_batches_tracked"))
     return model
 
 
 def read(path, arch):
-    """Tensors of the reference's `.pth.tar` checkpoint.
-
-    Raises:
-        CheckpointError: unreadable, refused, or of another architecture.
-    """
-    tensors, facts = read_torch(path)
-    if facts.get("arch", arch).removeprefix("parallel_") != arch.removeprefix("parallel_"):
-        raise CheckpointError(f"{path} is a checkpoint of {facts['arch']}. Received: arch={arch}.")
-    return tensors
+    """Tensors of the reference's `.pth.tar` checkpoint; see `tfres.convert.pytorch.read_checkpoint_of`."""
+    return read_checkpoint_of(path, arch, prefix="parallel_")
 
 
 def recipe(arch, config):
@@ -75,31 +63,6 @@ def recipe(arch, config):
         arch=arch.removeprefix("parallel_"), mode="float", resolutions=config["resolutions"], classes=config["classes"]
     )
     return Recipe(model=model, data=DataRecipe(batch_size=100, side=max(config["resolutions"]), crop="area"))
-
-
-def without_prefix(tensors):
-    """The tensors by the network's own names: the data-parallel prefix comes off when all have it."""
-    if all(name.startswith("module.") for name in tensors):
-        return {name.removeprefix("module."): value for name, value in tensors.items()}
-    return dict(tensors)
-
-
-def branches(tensors):
-    """Number of branches: of private batch norms per layer."""
-    found = {int(number) for name in tensors for number in re.findall(r"\.bn_(\d+)\.", name)}
-    return max(found, default=-1) + 1
-
-
-def checked_sizes(sizes, count):
-    """The list of sizes, one per branch.
-
-    Raises:
-        ValueError: another number of them.
-    """
-    sizes = list(SIZES if sizes is None and count == len(SIZES) else sizes or [])
-    if len(sizes) != count:
-        raise ValueError(f"`sizes` must be {count} resolutions, one per branch of the checkpoint. Received: sizes={sizes}.")
-    return sizes
 
 
 def reference_name(name, sizes, mobile=False):
@@ -119,7 +82,7 @@ def reference_name(name, sizes, mobile=False):
     if leaf.endswith("kernel"):
         return f"{layer}.module.weight"
     setting, statistic = leaf.split("_", 1)
-    return f"{layer}.bn_{sizes.index(int(setting[1:]))}.{_BATCH_NORM[statistic]}"
+    return f"{layer}.bn_{sizes.index(int(setting[1:]))}.{BATCH_NORM[statistic]}"
 
 
 def _mobile_layer(scope):
@@ -140,10 +103,3 @@ def _residual_layer(scope):
     if unit.startswith("convshortcut"):
         return f"{prefix}.downsample.{1 if unit.endswith('_bn') else 0}"
     return f"{prefix}.bn{unit[4:-3]}" if unit.endswith("_bn") else f"{prefix}.{unit}"
-
-
-def _laid_out(value, depthwise=False):
-    """A PyTorch tensor in TensorFlow's layout."""
-    if value.ndim == 4:
-        return value.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
-    return value.T if value.ndim == 2 else value

@@ -1,7 +1,15 @@
 """Layers shared by the families."""
 
+from tfres.layers.meta_conv import MetaConv2D, MetaDepthwiseConv2D
 from tfres.layers.multi_resolution_crop import MultiResolutionCrop
 from tfres.layers.precision import dtype_policy
 from tfres.layers.switchable_batch_norm import StackedBatchNorm, SwitchableBatchNorm
 
-__all__ = ["MultiResolutionCrop", "StackedBatchNorm", "SwitchableBatchNorm", "dtype_policy"]
+__all__ = [
+    "MetaConv2D",
+    "MetaDepthwiseConv2D",
+    "MultiResolutionCrop",
+    "StackedBatchNorm",
+    "SwitchableBatchNorm",
+    "dtype_policy",
+]

@@ -1,12 +1,17 @@
-"""Checkpoints that PyTorch wrote, read without running code of theirs."""
+"""Checkpoints that PyTorch wrote: read without running code of theirs, brought into our names' order and layout."""
 
 import _codecs
 import pathlib
 import pickle
+import re
 
 import numpy as np
 
 from tfres.engines.checkpoints import CheckpointError
+
+SIZES = (224, 192, 160, 128, 96)
+# Our names of a norm's variables and PyTorch's.
+BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
 
 def read_torch(path):
@@ -53,3 +58,52 @@ def _numpy_scalars():
     scalar = np._core.multiarray.scalar
     dtypes = [type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")]
     return [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *dtypes, _codecs.encode]
+
+
+def read_checkpoint_of(path, arch, prefix=""):
+    """Tensors of a `.pth.tar` checkpoint that says its architecture.
+
+    Args:
+        path: file.
+        arch: the architecture it must be of.
+        prefix: what may be left out of the name.
+
+    Raises:
+        CheckpointError: unreadable, refused, or of another architecture.
+    """
+    tensors, facts = read_torch(path)
+    if facts.get("arch", arch).removeprefix(prefix) != arch.removeprefix(prefix):
+        raise CheckpointError(f"{path} is a checkpoint of {facts['arch']}. Received: arch={arch}.")
+    return tensors
+
+
+def without_prefix(tensors):
+    """The tensors by the network's own names: the data-parallel prefix comes off when all have it."""
+    if all(name.startswith("module.") for name in tensors):
+        return {name.removeprefix("module."): value for name, value in tensors.items()}
+    return dict(tensors)
+
+
+def branches(tensors):
+    """Number of branches: of private batch norms per layer."""
+    found = {int(number) for name in tensors for number in re.findall(r"\.bn_(\d+)\.", name)}
+    return max(found, default=-1) + 1
+
+
+def checked_sizes(sizes, count):
+    """The list of sizes, one per branch.
+
+    Raises:
+        ValueError: another number of them.
+    """
+    sizes = list(SIZES if sizes is None and count == len(SIZES) else sizes or [])
+    if len(sizes) != count:
+        raise ValueError(f"`sizes` must be {count} resolutions, one per branch of the checkpoint. Received: sizes={sizes}.")
+    return sizes
+
+
+def laid_out(value, depthwise=False):
+    """A PyTorch tensor in TensorFlow's layout."""
+    if value.ndim == 4:
+        return value.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
+    return value.T if value.ndim == 2 else value

@@ -1,0 +1,174 @@
+"""What the families on the shared backbones have in common: settings, norms, costs, the served form."""
+
+import math
+
+import tensorflow as tf
+
+from quant import WeightQuantizer
+from tfres.layers import StackedBatchNorm, SwitchableBatchNorm, dtype_policy
+from tfres.models.backbones import MobileNetV2, Parts, ResNet, VGGSmall
+from tfres.models.backbones.mobilenet_v2 import make_divisible
+from tfres.models.costs import count_cost
+from tfres.settings import Setting
+
+_BACKBONE = ("blocks", "kind", "mode", "stem", "quantize_first_shortcut", "groups", "base_width", "stride_in")
+
+
+class SwitchableNetwork(tf.keras.Model):
+    """A classifier with one set of weights whose batch norms are private to the resolution.
+
+    A family hands its constructor's arguments over as `config` and makes the layers of the backbone in `_conv`,
+    `_depthwise` and `_quantizer`; `_copy_served` fills its layers' served forms.
+
+    Args:
+        config: mapping of the constructor's arguments; here: kind, blocks, widths, width_mult, stem, resolutions,
+            calibrated, classes, mode, groups, base_width, stride_in, synchronised, served; their
+            meaning is told by `tfres.models.rsnet.RSNet`.
+
+    Call arguments: `images` normalised float `(batch, side, side, 3)`, in the channel order of the training; `setting`
+        (a `Setting`, its printed form or the resolution; default: the largest), `training`.
+    Output: logits `(batch, classes)`.
+
+    `settings` are all it can run at, `trained_settings` those of `resolutions`, both in descending order.
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        resolutions, calibrated = check_resolutions(config["resolutions"]), list(config["calibrated"])
+        everything = check_resolutions([*resolutions, *calibrated])
+        lists = {name: list(config[name]) for name in ("blocks", "widths")}
+        self._config = {**config, **lists, "resolutions": resolutions, "calibrated": calibrated}
+        self.trained_settings = [Setting(resolution=resolution) for resolution in resolutions]
+        self.settings = [Setting(resolution=resolution) for resolution in everything]
+        with dtype_policy(self.dtype_policy):
+            self._make_layers()
+
+    def get_config(self):
+        return {**super().get_config(), **self._config}
+
+    def build(self, input_shape=None):
+        """Create all variables; the input shape does not matter."""
+        if self.built:
+            return
+        side = self.settings[0].resolution
+        super().build((None, side, side, 3))
+
+    def call(self, images, setting=None, training=None):
+        setting = self.resolve(setting)
+        return self.logits(images, self.settings.index(setting) if self._config["served"] else setting, training)
+
+    def logits(self, images, setting, training=None):
+        """`call` without checks; in the served form `setting` is its number in `settings` and may be a tensor."""
+        return self.classifier(self.backbone(images, setting=setting, training=training))
+
+    def resolve(self, setting=None):
+        """The `Setting` meant by a setting, its printed form or a resolution; the largest for None.
+
+        Raises:
+            ValueError: not one of `settings`.
+        """
+        if setting is None:
+            return self.settings[0]
+        setting = Setting.parse(setting)
+        if setting not in self.settings:
+            known = ", ".join(map(str, self.settings))
+            raise ValueError(f"`setting` must be one of {known}. Received: setting={setting}.")
+        return setting
+
+    def cost(self, setting=None):
+        """Exact MACs, trainable parameters and stored bytes at a setting, counted from the graph; see `Cost`."""
+        setting = self.resolve(setting)
+        return count_cost(self, setting, (1, setting.resolution, setting.resolution, 3))
+
+    def to_served(self):
+        """The same network in the form that is exported: the norms of all settings are stacked so that one graph serves them
+        all, and quantizers are computed. Outputs are equal bit for bit.
+        """
+        served = type(self)(**{**self._config, "served": True, **self._served_config})
+        served.build()
+        layers = [layer for layer in self._flatten_layers() if not isinstance(layer, WeightQuantizer)]
+        for layer, copy in zip(layers, served._flatten_layers(), strict=True):
+            if isinstance(copy, StackedBatchNorm):
+                copy.assign(layer)
+            elif isinstance(copy, tf.keras.layers.Dense):
+                copy.set_weights(layer.get_weights())
+            else:
+                self._copy_served(layer, copy)
+        return served
+
+    def decayed_weights(self, decay_on="kernels"):
+        """What weight decay applies to: "kernels" (of all convolutions and the final layer) or "all" trainable weights."""
+        if decay_on == "all":
+            return list(self.trainable_weights)
+        kernels = [getattr(layer, "latent_kernel", None) for layer in self._flatten_layers(include_self=False)]
+        return [*(kernel for kernel in kernels if kernel is not None), self.classifier.kernel]
+
+    _served_config = {}
+
+    def _make_layers(self):
+        config = self._config
+        parts = Parts(conv=self._conv, depthwise=self._depthwise, norm=self._norm, quantizer=self._quantizer)
+        kind, widths = config["kind"], config["widths"]
+        if config["width_mult"] != 1:
+            widths = [make_divisible(width * config["width_mult"]) for width in widths]
+        if kind == "mobilenet_v2":
+            self.backbone = MobileNetV2(parts, config["width_mult"], name="backbone")
+        elif kind == "vgg_small":
+            self.backbone = VGGSmall(parts, widths, side=-(-config["resolutions"][0] // 8), name="backbone")
+        else:
+            options = {name: config[name] for name in _BACKBONE if name in config}
+            self.backbone = ResNet(parts, widths=widths, **options, name="backbone")
+        kernel_initializer, bias_initializer = self._final_initializers()
+        self.classifier = tf.keras.layers.Dense(
+            config["classes"],
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            dtype="float32" if self.compute_dtype in ("float16", "bfloat16") else None,
+            name="linear",
+        )
+
+    def _final_initializers(self):
+        """Of the final layer's kernel and bias: PyTorch's, MobileNetV2's, or the quantized half's of RS-Nets."""
+        initializers = tf.keras.initializers
+        if self._config["mode"] != "float" or self._config["kind"] == "vgg_small":
+            return initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal"), "zeros"
+        if self._config["kind"] == "mobilenet_v2":
+            return initializers.RandomNormal(stddev=0.01), "zeros"
+        limit = 1 / math.sqrt(self.backbone.channels)
+        return initializers.RandomUniform(-limit, limit), initializers.RandomUniform(-limit, limit)
+
+    def _norm(self, name, gamma_initializer="ones"):
+        if self._config["served"]:
+            return StackedBatchNorm(len(self.settings), name=name)
+        synchronised = self._config["synchronised"]
+        return SwitchableBatchNorm(self.settings, gamma_initializer=gamma_initializer, synchronised=synchronised, name=name)
+
+    def _conv(self, filters, kernel_size, strides, name, quantized=True, groups=1):
+        raise NotImplementedError
+
+    def _depthwise(self, kernel_size, strides, name):
+        raise NotImplementedError
+
+    def _quantizer(self, name):
+        """None: activations stay float."""
+
+    def _copy_served(self, layer, copy):
+        """Give the served form `copy` the values of `layer`, where the family made it."""
+
+
+def fan_out_normal(kernel_size, filters):
+    """The reference's initial kernels: N(0, 2 / (kernel_size^2 filters)), not truncated."""
+    return tf.keras.initializers.RandomNormal(stddev=math.sqrt(2 / (kernel_size**2 * filters)))
+
+
+def check_resolutions(resolutions):
+    """Distinct positive integers as a list in descending order.
+
+    Raises:
+        ValueError: anything else.
+    """
+    resolutions = list(resolutions)
+    whole = all(isinstance(r, int) and not isinstance(r, bool) and r > 0 for r in resolutions)
+    if not resolutions or not whole or len(set(resolutions)) < len(resolutions):
+        raise ValueError(f"`resolutions` must be distinct positive integers. Received: resolutions={resolutions}.")
+    return sorted(resolutions, reverse=True)
