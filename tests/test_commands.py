@@ -154,7 +154,7 @@ def _plain():
 def test_export_of_many_sizes_is_hardly_larger_than_of_one(tmp_path):
     from tfres.deploy import export_savedmodel
     from tfres.layers import MultiResolutionCrop
-    from tfres.models.rsnet import from_preset
+    from tfres.models.presets import from_preset
 
     sizes = {}
     for resolutions in ((32,), (32, 28, 24, 20, 16)):

@@ -44,8 +44,8 @@ def main(argv=None):
 
     from tfres import session
     from tfres.data.sources import open_source
-    from tfres.engines.training import has_ensemble
     from tfres.evaluation.accuracy import evaluate
+    from tfres.objectives import has_ensemble
     from tfres.run import Run
 
     run = Run(arguments.run)

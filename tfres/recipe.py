@@ -20,7 +20,7 @@ class ModelRecipe:
     """The network.
 
     Args:
-        arch: a preset of `tfres.models.rsnet`.
+        arch: a network of `tfres.models.presets`: RS-Nets (resnet18, ...), SAN (meta_resnet18, ...).
         mode: float (PyTorch's layout), or an arrangement of the quantized half: resnet (float activations), preact or
             preact_typeA. Null: float without bits, else preact. It also decides the defaults of other fields, see
             `CONVENTIONS`.
@@ -31,6 +31,7 @@ class ModelRecipe:
         basis_update: activation bases over several resolutions: sequential, pooled, largest or private.
         quantize_first_shortcut: quantize the input of the first projection too.
         width_mult: multiplies all channels, rounded to multiples of 8.
+        encodings: of SAN: resolution to number where it is not resolution / 320; null for none.
         stride_in: convolution of a bottleneck that has the stride, 3x3 or 1x1; null for 3x3, or what `init` needs.
     """
 
@@ -43,6 +44,7 @@ class ModelRecipe:
     basis_update: Literal["sequential", "pooled", "largest", "private"] = "sequential"
     quantize_first_shortcut: bool = False
     width_mult: float = 1.0
+    encodings: dict[int, float] | None = None
     stride_in: Literal["3x3", "1x1"] | None = None
 
     def __post_init__(self):
@@ -146,9 +148,9 @@ class TrainingRecipe:
         weight_decay: factor of the L2 term; null for 1e-4 in mode float, else 5e-5.
         decay_on: kernels (of convolutions and the final layer) or all (norms, biases and alpha too); null for all in mode
             float, else kernels.
-        kd: ensemble and distillation.
-        kd_type: ens_topdown (larger resolutions teach smaller ones too) or ens.
-        temperature: of the distillation.
+        kd: distillation; in RS-Nets from an ensemble and from larger resolutions, in SAN from larger resolutions.
+        kd_type: of RS-Nets: ens_topdown (larger resolutions teach smaller ones too) or ens; null for ens_topdown.
+        temperature: of RS-Nets' distillation.
         label_smoothing: share of the label's weight spread over all classes.
         precision: float32, mixed_bfloat16 or mixed_float16 (with loss scaling); keras engine.
         accumulate: parts that a step's batch is cut into, run one after another as so many replicas would; keras engine.
@@ -180,7 +182,7 @@ class TrainingRecipe:
     weight_decay: float | None = None
     decay_on: Literal["kernels", "all"] | None = None
     kd: bool = False
-    kd_type: Literal["ens_topdown", "ens"] = "ens_topdown"
+    kd_type: Literal["ens_topdown", "ens"] | None = None
     temperature: float = 1.0
     label_smoothing: float = 0.0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"

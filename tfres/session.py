@@ -1,6 +1,7 @@
 """Recipe and run to objects: what the commands have in common."""
 
 import dataclasses
+import inspect
 import pathlib
 
 from tfres.convert import pretrained
@@ -9,8 +10,7 @@ from tfres.data.sources import open_source
 from tfres.engines import checkpoints
 from tfres.engines.training import load_weights, make_crop, variable_name
 from tfres.layers import SwitchableBatchNorm
-from tfres.models.rsnet import PRESETS, from_preset
-from tfres.models.rsnet.network import check_mode
+from tfres.models.presets import find
 from tfres.recipe import Recipe, RecipeError
 
 
@@ -27,10 +27,10 @@ def resolve(recipe):
         RecipeError: unknown architecture, or a number of classes that the data contradicts.
         DataError: no usable data.
     """
-    preset = _check_model(recipe.model)
+    family, _, preset, _ = _network(recipe.model)
     if recipe.training.init:
         recipe = pretrained.prepare(recipe)
-    recipe = recipe.with_conventions()
+    recipe = dataclasses.replace(recipe.with_conventions(), training=_teaching(family, recipe.with_conventions().training))
     resolutions = sorted(recipe.model.resolutions or preset["resolutions"], reverse=True)
     side = recipe.data.side or max(*resolutions, *preset["resolutions"])
     source = open_source(dataclasses.replace(recipe.data, side=side), recipe.model.classes)
@@ -49,22 +49,48 @@ def resolve(recipe):
     return dataclasses.replace(recipe, model=model, data=data), source
 
 
-def _check_model(model):
-    """The preset of a `ModelRecipe`, which must go with it."""
-    if model.arch not in PRESETS:
-        raise RecipeError(f"`arch` must be one of {', '.join(PRESETS)}. Received: arch={model.arch!r}.")
-    preset = PRESETS[model.arch]
-    bits = (None if b == 32 else b for b in (model.weight_bits, model.activation_bits))
+def _teaching(family, training):
+    """The `TrainingRecipe` with the family's kind of distillation.
+
+    Raises:
+        RecipeError: options that the family's distillation does not have.
+    """
+    if family == "rsnet":
+        return dataclasses.replace(training, kd_type=training.kd_type or "ens_topdown")
+    for name, neutral in (("kd_type", None), ("temperature", 1.0)):
+        value = getattr(training, name)
+        if value != neutral:
+            raise RecipeError(f"`{name}` belongs to RS-Nets. Received: {name}={value!r}.")
+    return training
+
+
+def _network(recipe):
+    """Family, class, preset and constructor arguments of a `ModelRecipe`'s network.
+
+    Raises:
+        RecipeError: unknown architecture, fields that its family does not have, or an arrangement that does not exist.
+    """
     try:
-        check_mode(preset["kind"], model.mode, *bits)
+        family, kind, preset = find(recipe.arch)
+        known = inspect.signature(kind.__init__).parameters
+        arguments = {}
+        for field in dataclasses.fields(recipe):
+            value = getattr(recipe, field.name)
+            if field.name in known:
+                arguments[field.name] = value
+            elif field.name != "arch" and value != field.default:
+                raise RecipeError(f"`{field.name}` is no option of {recipe.arch}. Received: {field.name}={value!r}.")
+        kind.check({**preset, **arguments})
+    except RecipeError:
+        raise
     except ValueError as error:
         raise RecipeError(str(error)) from error
-    return preset
+    return family, kind, preset, arguments
 
 
 def build_architecture(recipe):
     """A network of a `ModelRecipe` that no data belong to, with the preset's resolutions and classes where it has none."""
-    preset = _check_model(recipe)
+    _, _, preset, _ = _network(recipe)
     whole = dataclasses.replace(
         recipe, resolutions=recipe.resolutions or list(preset["resolutions"]), classes=recipe.classes or preset["classes"]
     )
@@ -72,9 +98,9 @@ def build_architecture(recipe):
 
 
 def build_model(recipe, **overrides):
-    """A new built network of a resolved `ModelRecipe`; `overrides` are further arguments of `RSNet`."""
-    fields = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "arch"}
-    model = from_preset(recipe.arch, **fields, **overrides)
+    """A new built network of a resolved `ModelRecipe`; `overrides` are further arguments of its class."""
+    _, kind, preset, arguments = _network(recipe)
+    model = kind(**{**preset, **arguments, **overrides})
     model.build()
     return model
 

@@ -16,7 +16,7 @@ from experiments.benchmarks.timing import interleaved, report
 from tfres.engines import gradients
 from tfres.engines.optimizer import MomentumSGD
 from tfres.layers import MultiResolutionCrop
-from tfres.models.rsnet import from_preset
+from tfres.models.presets import from_preset
 from tfres.objectives import EnsembleDistillation
 
 BATCH, SIZES = 32, (224, 192, 160, 128, 96)

@@ -14,7 +14,7 @@ from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.convert.rsnet import reference_name
 from tfres.engines.checkpoints import CheckpointError
-from tfres.models.rsnet import from_preset
+from tfres.models.presets import from_preset
 from tfres.recipe import RecipeError
 from tfres.run import Run
 

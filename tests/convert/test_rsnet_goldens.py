@@ -10,7 +10,8 @@ from tfres.convert import from_reference
 from tfres.convert.rsnet import reference_name
 from tfres.engines.optimizer import MomentumSGD
 from tfres.objectives import EnsembleDistillation
-from tfres.objectives.ensemble_distillation import ensemble, kl_divergence
+from tfres.objectives.classification import kl_divergence
+from tfres.objectives.ensemble_distillation import ensemble
 
 
 def _intermediates(model, mobile):

@@ -13,7 +13,7 @@ from tfres.convert.rsnet_quant import _reference_name
 from tfres.engines.optimizer import MomentumSGD
 from tfres.layers import MultiResolutionCrop
 from tfres.objectives import EnsembleDistillation
-from tfres.objectives.ensemble_distillation import soft_cross_entropy
+from tfres.objectives.classification import soft_cross_entropy
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tests.reference import generator, relative
 from tfres.evaluation.accuracy import count_hits
 from tfres.objectives import EnsembleDistillation
-from tfres.objectives.ensemble_distillation import ensemble, kl_divergence
+from tfres.objectives.classification import kl_divergence
+from tfres.objectives.ensemble_distillation import ensemble
 from tfres.recipe import TrainingRecipe, learning_rate
 
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from tfres.convert.assign import assign_exactly
 from tfres.convert.pytorch import BATCH_NORM, branches, checked_sizes, laid_out, read_checkpoint_of, without_prefix
-from tfres.models.rsnet import PRESETS, from_preset
+from tfres.models.presets import from_preset
+from tfres.models.rsnet import PRESETS
 from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 
 OPTIONS = ("sizes",)

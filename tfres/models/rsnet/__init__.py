@@ -1,6 +1,6 @@
 """RS-Nets: one set of weights, private batch norms per resolution."""
 
 from tfres.models.rsnet.network import RSNet
-from tfres.models.rsnet.presets import PRESETS, from_preset
+from tfres.models.rsnet.presets import PRESETS
 
-__all__ = ["PRESETS", "RSNet", "from_preset"]
+__all__ = ["PRESETS", "RSNet"]

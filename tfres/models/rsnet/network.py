@@ -91,6 +91,11 @@ class RSNet(SwitchableNetwork):
         }
         super().__init__(config, **kwargs)
 
+    @staticmethod
+    def check(arguments):
+        bits = (lq.check_bits(name, arguments.get(name)) for name in ("weight_bits", "activation_bits"))
+        check_mode(arguments.get("kind", "basic"), arguments.get("mode"), *bits)
+
     def build(self, input_shape=None):
         if not self.built:
             self.alpha = self.add_weight(name="alpha", shape=(len(self.trained_settings),), initializer="ones")

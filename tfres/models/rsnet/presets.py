@@ -1,9 +1,5 @@
 """Architectures of RS-Nets by name."""
 
-import difflib
-
-from tfres.models.rsnet.network import RSNet
-
 _IMAGENET = {"stem": "imagenet", "widths": (64, 128, 256, 512), "resolutions": (224, 192, 160, 128, 96), "classes": 1000}
 _CIFAR = {"stem": "cifar", "resolutions": (32, 28, 24, 20, 16), "classes": 10}
 
@@ -19,20 +15,3 @@ PRESETS = {
     "resnet20": {**_CIFAR, "kind": "basic", "blocks": (3, 3, 3), "widths": (16, 32, 64)},
     "vgg_small": {**_CIFAR, "kind": "vgg_small", "blocks": (), "widths": (128, 256, 512)},
 }
-
-
-def from_preset(name, **overrides):
-    """The network of that name, weights random.
-
-    Args:
-        name: a key of `PRESETS`.
-        overrides: any argument of `RSNet`; wins over the preset.
-
-    Raises:
-        ValueError: unknown name (the nearest is named).
-    """
-    if name not in PRESETS:
-        near = difflib.get_close_matches(str(name), PRESETS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"`name` must be one of {', '.join(PRESETS)}. Received: name={name!r}.{hint}")
-    return RSNet(**{**PRESETS[name], **overrides})

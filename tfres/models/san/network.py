@@ -25,9 +25,10 @@ class SAN(SwitchableNetwork):
 
     Call arguments, output, `settings` and `trained_settings`: as `SwitchableNetwork`.
 
-    References: Li et al., ECCV 2020, arXiv 2007.06181, and its code, whose encodings are 0.7 - 0.1 i by the place i in the list
-    of sizes: equal for 224, 192, 160, 128, 96, different for other lists. Initial values as there: residual networks U(-1, 1)
-    for slope and kernel, MobileNetV2 N(0, 0.01) and 0; the stem and the final layer as `RSNet`. No unused parameters.
+    References: Li et al., ECCV 2020, arXiv 2007.06181, and its code, whose encodings are 0.7 - 0.1 i by the place i in the
+    list of sizes: equal for 224, 192, 160, 128, 96, different for other lists. Initial values as there: residual networks
+    U(-1, 1) for slope and kernel, MobileNetV2 N(0, 0.01) and 0; the stem and the final layer as `RSNet`. No unused
+    parameters.
     """
 
     def __init__(
@@ -49,11 +50,7 @@ class SAN(SwitchableNetwork):
         served=False,
         **kwargs,
     ):
-        if mode not in (None, "float") or kind not in ("basic", "bottleneck", "mobilenet_v2"):
-            raise ValueError(
-                "`mode` must be float and `kind` basic, bottleneck or mobilenet_v2 in a SAN. "
-                f"Received: mode={mode!r}, kind={kind!r}."
-            )
+        self.check({"kind": kind, "mode": mode})
         config = {
             "kind": kind,
             "blocks": blocks,
@@ -72,6 +69,15 @@ class SAN(SwitchableNetwork):
             "served": served,
         }
         super().__init__(config, **kwargs)
+
+    @staticmethod
+    def check(arguments):
+        mode, kind = arguments.get("mode"), arguments.get("kind", "basic")
+        if mode not in (None, "float") or kind not in ("basic", "bottleneck", "mobilenet_v2"):
+            raise ValueError(
+                "`mode` must be float and `kind` basic, bottleneck or mobilenet_v2 in a SAN. "
+                f"Received: mode={mode!r}, kind={kind!r}."
+            )
 
     def encoding(self, resolution):
         """The encoding of a resolution."""
