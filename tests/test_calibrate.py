@@ -13,6 +13,7 @@ from tfres.evaluation.calibration import calibrate as calibrate_setting
 from tfres.evaluation.calibration import next_smaller
 from tfres.recipe import RecipeError
 from tfres.run import Run
+from tfres.settings import Branch
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +86,9 @@ def test_command_adds_resolutions_to_evaluation_and_export(run, tmp_path, capsys
 
 
 def test_calibrated_norms_of_another_checkpoint_are_left_out(run, caplog):
-    run.add_calibrated("model-1", {40: {"x": np.zeros(1)}})
+    run.add_calibrated("model-1", {40: Branch({"x": np.zeros(1)}, 0.5)})
     assert run.calibrated("model-2") == {} and "is for checkpoint model-1, not model-2" in caplog.text
-    assert list(run.calibrated("model-1")) == [40]
+    assert run.calibrated("model-1") == {40: Branch({"x": np.zeros(1)}, 0.5)}
 
 
 def test_sweep(run, capsys):

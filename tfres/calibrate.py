@@ -42,15 +42,15 @@ def main(argv=None):
     model, _ = session.load_run(run, checkpoint)
     source = open_source(recipe.data, recipe.model.classes)
     donors = {size: arguments.norms_of or next_smaller(trained, size) for size in sizes}
-    branches = {size: session.branch_values(model, donor, size) for size, donor in donors.items()}
     name = pathlib.Path(checkpoint).name
-    model = session.with_calibrated(recipe.model, model, {**run.calibrated(name), **branches})
+    model = model.extended({size: model.branch(donor, size) for size, donor in donors.items()})
+    branches = {}
     rows = []
     for size, donor in donors.items():
         batches = session.training_pictures(recipe, source, size)
         with explained(source):
             seen = calibrate(model, size, itertools.islice(batches, arguments.batches))
-        branches[size] = session.branch_values(model, size, size)
+        branches[size] = model.branch(size, size)
         rows.append({"resolution": size, "norms_of": donor, "pictures": seen})
     run.add_calibrated(name, branches)
     if arguments.json:

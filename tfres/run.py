@@ -15,6 +15,7 @@ import yaml
 
 from tfres.files import atomic_path, replace_link, write_text
 from tfres.recipe import Recipe, RecipeError
+from tfres.settings import Branch
 
 logger = logging.getLogger(__name__)
 _PACKAGES = (
@@ -45,31 +46,34 @@ class Run:
         return self.path / "accuracy.png"
 
     def add_calibrated(self, checkpoint, branches):
-        """Keep norms of further resolutions (see `calibrated`) beside those that are there for the same checkpoint."""
+        """Keep `Branch`es of further resolutions (see `calibrated`) beside those that are there for the same checkpoint."""
         merged = {**self.calibrated(checkpoint), **branches}
-        arrays = {f"{r}:{name}": value for r, branch in merged.items() for name, value in branch.items()}
+        arrays = {f"{r}:{name}": value for r, branch in merged.items() for name, value in branch.norms.items()}
+        arrays |= {f"{r}:": branch.encoding for r, branch in merged.items() if branch.encoding is not None}
         with atomic_path(self._calibrated) as temporary, open(temporary, "wb") as file:
             np.savez(file, checkpoint=checkpoint, **arrays)
 
     def calibrated(self, checkpoint):
-        """Resolution -> (variable's name -> array) of norms that were calibrated for a checkpoint, by its name.
+        """Resolution -> `Branch` that was calibrated for a checkpoint, by its name.
 
         What was calibrated for another checkpoint does not fit and is left out, with a warning.
         """
         if not self._calibrated.exists():
             return {}
+        norms, encodings = {}, {}
         with np.load(self._calibrated) as stored:
             if str(stored["checkpoint"]) != checkpoint:
                 logger.warning(
                     "%s is for checkpoint %s, not %s: not used.", self._calibrated, stored["checkpoint"], checkpoint
                 )
                 return {}
-            branches = {}
             for key in stored.files:
                 resolution, colon, name = key.partition(":")
-                if colon:
-                    branches.setdefault(int(resolution), {})[name] = stored[key]
-        return branches
+                if name:
+                    norms.setdefault(int(resolution), {})[name] = stored[key]
+                elif colon:
+                    encodings[int(resolution)] = float(stored[key])
+        return {resolution: Branch(norms[resolution], encodings.get(resolution)) for resolution in norms}
 
     @property
     def _calibrated(self):

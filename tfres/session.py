@@ -8,7 +8,7 @@ from tfres.convert import pretrained
 from tfres.data.pipeline import training_batches
 from tfres.data.sources import open_source
 from tfres.engines import checkpoints
-from tfres.engines.training import load_weights, make_crop, variable_name
+from tfres.engines.training import load_weights, make_crop
 from tfres.layers import SwitchableBatchNorm
 from tfres.models.presets import find
 from tfres.recipe import Recipe, RecipeError
@@ -130,34 +130,7 @@ def load_run(run, checkpoint=None):
     model = build_model(recipe.model)
     load_weights(model, checkpoint)
     branches = run.calibrated(pathlib.Path(checkpoint).name)
-    return with_calibrated(recipe.model, model, branches) if branches else model, make_crop(recipe)
-
-
-def with_calibrated(recipe, model, branches):
-    """The network with further resolutions.
-
-    Args:
-        recipe: `ModelRecipe` of the model.
-        model: its weights are taken over.
-        branches: resolution -> (variable's name -> array) of the norms.
-    """
-    wider = build_model(recipe, calibrated=sorted(branches))
-    values = {variable_name(variable): variable for variable in model.weights}
-    for branch in branches.values():
-        values.update(branch)
-    for variable in wider.weights:
-        variable.assign(values[variable_name(variable)])
-    return wider
-
-
-def branch_values(model, resolution, name):
-    """Values of the norms' variables at one resolution, by the names they have (or would have) at resolution `name`."""
-    values = {}
-    for variable in model.weights:
-        scope, slash, leaf = variable_name(variable).rpartition("/")
-        if leaf.startswith(f"r{resolution}_"):
-            values[f"{scope}{slash}{leaf.replace(f'r{resolution}_', f'r{name}_', 1)}"] = variable.numpy()
-    return values
+    return model.extended(branches) if branches else model, make_crop(recipe)
 
 
 def training_pictures(recipe, source, resolution):

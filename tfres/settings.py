@@ -1,4 +1,4 @@
-"""The setting: one runnable point of a network."""
+"""The setting: one runnable point of a network; the branch: what a resolution adds to it."""
 
 import dataclasses
 import functools
@@ -68,3 +68,16 @@ class Setting:
             name = {"r": "resolution", "w": "width_mult", "exit": "exit", "net": "subnet"}[axis]
             fields[name] = text if axis == "net" else float(text) if axis == "w" else int(text)
         return cls(**fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """What a resolution that was not trained adds to a network.
+
+    Args:
+        norms: variable's name -> array, of all batch norms.
+        encoding: of a SAN; None for the resolution's own.
+    """
+
+    norms: dict
+    encoding: float | None = None

@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tests.convert.steps import training_steps
 from tests.reference import fill, observe, relative, standard_images
 from tfres.convert import from_reference
 from tfres.convert.san import reference_name
+from tfres.evaluation.calibration import calibrate
+from tfres.evaluation.unseen import with_unseen
 from tfres.layers import MetaConv2D
+from tfres.objectives import ScaleDistillation
 
 
 @pytest.fixture
@@ -42,3 +47,54 @@ def test_network(converted):
         assert list(kernels[0].shape) == figures["kernel_shape"]
         np.testing.assert_allclose([np.linalg.norm(k) for k in kernels], figures["l2"], rtol=1e-5)
         np.testing.assert_allclose([k.ravel()[:4] for k in kernels], figures["first4"], rtol=1e-4, atol=1e-7)
+
+
+def test_training_steps_in_float64(converted):
+    reference, model = converted("san_resnet18_trainstep", dtype="float64")
+    sizes = reference["settings"]["sizes"]
+    assert [model.encoding(size) for size in sizes] == pytest.approx(reference["scale_encoding"])
+    objective = ScaleDistillation(kd=True, weight_decay=1e-4, decay_on="all")
+    steps = training_steps(reference, model, objective, lambda name: reference_name(name, sizes, False, False))
+    assert len(list(steps)) == 2
+
+
+MODES = {
+    "proxy": "proxy",
+    "ideal": "ideal",
+    "data_free_ideal": "data-free",
+    "ideal_calibrated": "ideal+calibration",
+    "proxy_calibrated": "proxy+calibration",
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_inference_modes(converted, name):
+    """At 224 and at four sizes that were not trained; the largest is calibrated too."""
+    reference, trained = converted("san_resnet18_inference_modes", sizes=[224, 192, 160, 128, 96])
+    output = next(output for output in reference["outputs"] if output["setting"]["mode"] == name)
+    sizes = output["setting"]["sizes"]
+    batches = output.get("calibration_batches", [])
+
+    def pictures(size):
+        return [tf.constant(standard_images(batch["batch"], size, batch["seed"])) for batch in batches]
+
+    model = with_unseen(trained, sizes[1:], MODES[name], pictures)
+    assert [model.encoding(size) for size in sizes] == pytest.approx(output["setting"]["scale_encoding"])
+    if batches:
+        calibrate(model, sizes[0], pictures(sizes[0]))
+    for branch, size in enumerate(sizes):
+        logits = model(standard_images(2, size), setting=size)
+        assert relative(np.asarray(logits)[:, :100], output["logits"][branch]) < 1e-4
+        assert np.linalg.norm(logits) == pytest.approx(output["l2"][branch], rel=1e-4)
+    norms = output.get("bn_stat_norms") or output.get("bn_tensor_norms") or {}
+    named = {reference_name(v.name.removesuffix(":0"), sizes, False, False): v for v in _sized(model, sizes)}
+    for tensor, norm in norms.items():
+        if tensor in named:
+            assert np.linalg.norm(named[tensor]) == pytest.approx(norm, rel=1e-4), tensor
+    assert not norms or len(set(norms) & set(named)) >= 60
+
+
+def _sized(model, sizes):
+    """Variables of the norms at these sizes."""
+    wanted = tuple(f"r{size}_" for size in sizes)
+    return [variable for variable in model.weights if variable.name.rsplit("/", 1)[-1].startswith(wanted)]

@@ -9,7 +9,7 @@ from tfres.layers import StackedBatchNorm, SwitchableBatchNorm, dtype_policy
 from tfres.models.backbones import MobileNetV2, Parts, ResNet, VGGSmall
 from tfres.models.backbones.mobilenet_v2 import make_divisible
 from tfres.models.costs import count_cost
-from tfres.settings import Setting
+from tfres.settings import Branch, Setting
 
 _BACKBONE = ("blocks", "kind", "mode", "stem", "quantize_first_shortcut", "groups", "base_width", "stride_in")
 
@@ -99,6 +99,45 @@ class SwitchableNetwork(tf.keras.Model):
             else:
                 self._copy_served(layer, copy)
         return served
+
+    def extended(self, branches):
+        """The network with norms for further resolutions.
+
+        Args:
+            branches: resolution -> `Branch`.
+        """
+        config = {**self._config, "calibrated": sorted({*self._config["calibrated"], *branches})}
+        wider = type(self)(**{**config, **self._extended_config(branches)}, dtype=self.dtype_policy)
+        wider.build()
+        values = {variable.name: variable for variable in self.weights}
+        for branch in branches.values():
+            values |= branch.norms
+        for variable in wider.weights:
+            variable.assign(values[variable.name])
+        return wider
+
+    def branch(self, resolution, target):
+        """The norms of a resolution as a `Branch` for the resolution `target`."""
+        norms = {}
+        for variable in self.weights:
+            scope, slash, leaf = variable.name.rpartition("/")
+            if leaf.startswith(f"r{resolution}_"):
+                norms[f"{scope}{slash}{leaf.replace(f'r{resolution}_', f'r{target}_', 1)}"] = variable.numpy()
+        return Branch(norms)
+
+    def interpolated_branch(self, target):
+        """A `Branch` for `target` between its trained neighbours: gamma, beta, mean and variance are (1 - a) those of the
+        smaller and a those of the larger one, a = (target - smaller) / (larger - smaller); beyond the ends the nearest's.
+        """
+        trained = [setting.resolution for setting in self.trained_settings]
+        smaller = max((r for r in trained if r <= target), default=min(trained))
+        larger = min((r for r in trained if r >= target), default=max(trained))
+        share = (target - smaller) / (larger - smaller) if larger > smaller else 0.0
+        low, high = self.branch(smaller, target).norms, self.branch(larger, target).norms
+        return Branch({name: ((1 - share) * low[name] + share * high[name]).astype(low[name].dtype) for name in low})
+
+    def _extended_config(self, branches):
+        return {}
 
     def decayed_weights(self, decay_on="kernels"):
         """What weight decay applies to: "kernels" (of all convolutions and the final layer) or "all" trainable weights."""

@@ -83,6 +83,10 @@ class SAN(SwitchableNetwork):
         """The encoding of a resolution."""
         return self._config["encodings"].get(str(resolution), resolution / PIXELS_PER_ENCODING)
 
+    def _extended_config(self, branches):
+        given = {str(r): branch.encoding for r, branch in branches.items() if branch.encoding is not None}
+        return {"encodings": {**self._config["encodings"], **given}}
+
     def materialize(self, setting=None):
         """The plain network at one setting: an `RSNet` of that resolution whose kernels are the generated ones."""
         setting = self.resolve(setting)

@@ -1,4 +1,4 @@
-"""Losses, learning rates and validation figures of float RS-Nets against the reference."""
+"""Losses, learning rates and validation figures of float RS-Nets and SAN against the references."""
 
 import types
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.reference import generator, relative
 from tfres.evaluation.accuracy import count_hits
-from tfres.objectives import EnsembleDistillation
+from tfres.objectives import EnsembleDistillation, ScaleDistillation
 from tfres.objectives.classification import kl_divergence
 from tfres.objectives.ensemble_distillation import ensemble
 from tfres.recipe import TrainingRecipe, learning_rate
@@ -21,7 +21,7 @@ def test_losses_and_gradients(golden):
         values = (generator(given["logit_seed"]).standard_normal(shape) * given["logit_scale"]).astype(np.float32)
         logits = {f"z{j}": tf.constant(z, tf.float64) for j, z in enumerate(values)}
         alpha = tf.Variable(given["alpha"], dtype=tf.float64)
-        objective = EnsembleDistillation(given["kd"], given["kd_type"] or "ens", ensemble=True)
+        objective = EnsembleDistillation(given["kd"], kd_type=given["kd_type"] or "ens", ensemble=True)
         with tf.GradientTape() as tape:
             tape.watch(logits)
             terms = objective.outcome(types.SimpleNamespace(alpha=alpha), logits, tf.constant(given["labels"])).terms
@@ -43,9 +43,27 @@ def test_losses_and_gradients(golden):
         assert relative(by_alpha, output["grad_alpha"]) < 1e-5 or np.abs(by_alpha).max() < 1e-9
 
 
-def test_learning_rates(golden):
+def test_scale_distillation(golden):
+    """SAN's losses and gradients."""
+    for output in golden("san_losses")["outputs"]:
+        given = output["setting"]
+        shape = (given["n"], given["batch"], given["classes"])
+        values = (generator(given["logit_seed"]).standard_normal(shape) * given["logit_scale"]).astype(np.float32)
+        logits = {f"z{j}": tf.constant(z, tf.float64) for j, z in enumerate(values)}
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            terms = ScaleDistillation(given["kd"]).outcome(None, logits, tf.constant(given["labels"])).terms
+            total = tf.add_n(list(terms.values()))
+        np.testing.assert_allclose([terms[f"cross_entropy_{name}"] for name in logits], output["ce"], rtol=1e-6)
+        assert float(total) == pytest.approx(output["total"], rel=1e-6)
+        for ours, theirs in zip(tape.gradient(total, logits).values(), output["grad_logits"], strict=True):
+            assert relative(ours, theirs) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["rsnet_losses", "san_losses"])
+def test_learning_rates(golden, name):
     """All rules but `step`, which in the reference never decays; up to the first decay it is the same."""
-    for figures in golden("rsnet_losses")["learning_rate"]:
+    for figures in golden(name)["learning_rate"]:
         training = TrainingRecipe(
             epochs=figures["epochs"],
             learning_rate=figures["lr"],
