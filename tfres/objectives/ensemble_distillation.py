@@ -88,7 +88,7 @@ class EnsembleDistillation:
     def outcome(self, model, logits, labels):
         """The `Outcome` of given logits, by name in the order of `model.trained_settings`."""
         students = list(logits.values())
-        labels = self._smoothed(labels, students[0])
+        labels = self._smoothed(tf.convert_to_tensor(labels), students[0])
         terms = {f"cross_entropy_{name}": cross_entropy(labels, z) for name, z in logits.items()}
         if self.kd or self.ensemble:
             logits = {**logits, "ensemble": ensemble(students, model.alpha)}
