@@ -82,6 +82,7 @@ def test_train_prints_table_and_places(run):
         "size",
         "(MB)",
         "ms",
+        "p90",
     ]
     assert [line.split()[0] for line in lines[1:4]] == ["r16", "r12", "ensemble"]
     for word in ("run", "plot", "checkpoint"):
@@ -114,7 +115,9 @@ def test_evaluate_other_sizes_with_borrowed_norms(run, capsys):
 
 def test_size_that_was_not_trained(run):
     folder, _ = run
-    with pytest.raises(RecipeError, match="`size` must be a resolution the run was trained at: 16, 12. Received: 14"):
+    with pytest.raises(
+        RecipeError, match=r"`size` must be a resolution the run was trained at \(or calibrated for\): 16, 12. Received: 14"
+    ):
         evaluate.main(["--run", str(folder), "--size", "14"])
     with pytest.raises(RecipeError, match="`run` must be the folder of a run"):
         evaluate.main(["--run", str(folder / "no")])

@@ -23,7 +23,8 @@ def test_own_size_is_untouched(rng):
 
 def test_pad_crop_cuts_the_padded_picture(rng):
     images = rng.integers(1, 256, (40, 8, 8, 3)).astype(np.uint8)
-    crops = transforms.pad_crop(tf.constant(images), tf.constant([1, 2])).numpy()
+    draws = tf.constant(rng.uniform(size=(40, 2)), tf.float32)
+    crops = transforms.pad_crop(tf.constant(images), draws).numpy()
     offsets = set()
     for image, crop in zip(images, crops, strict=True):
         padded = np.pad(image, [(1, 1), (1, 1), (0, 0)])
@@ -52,7 +53,8 @@ def test_area_crop_is_a_resized_window(rng, encode):
 def test_window_never_reaches_the_last_position():
     """The corner is drawn from [0, room), as in the reference."""
     for number in range(200):
-        (top, left, height, width), fits = transforms._area_window(50, 30, tf.constant([number, 0]))
+        draws = tf.random.stateless_uniform([5, 10], [number, 0])
+        (top, left, height, width), fits = transforms.tensorpack_window(tf.constant(50), tf.constant(30), draws)
         assert not fits or ((top < 50 - height or top == height - 50 == 0) and (left < 30 - width or left == width - 30 == 0))
 
 

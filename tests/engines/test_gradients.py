@@ -13,7 +13,7 @@ from tfres.objectives import EnsembleDistillation
 
 def _batch(rng, size=4):
     images = tf.constant(rng.integers(0, 256, (size, 16, 16, 3)), tf.uint8)
-    return images, tf.constant(rng.integers(0, 5, size), tf.int32), tf.constant(rng.uniform(size=(size, 6)), tf.float32)
+    return images, tf.constant(rng.integers(0, 5, size), tf.int32), tf.constant(rng.uniform(size=(size, 5)), tf.float32)
 
 
 def _run(model, compute, batch, parts=1):
