@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from quant import ActivationQuantizer, FixedLevels, QuantConv2D, QuantDense, QuantDepthwiseConv2D, StepScope, lq
+from tfres.engines.strategies import make_strategy
 
 LAYERS = {
     "conv": (QuantConv2D, tf.keras.layers.Conv2D, {"filters": 4, "kernel_size": 3, "padding": "same", "activation": "relu"}),
@@ -127,7 +128,7 @@ def test_two_replicas_update_the_basis_like_the_whole_batch(rng, update):
     with StepScope() as step:
         whole(batch, setting="r2", training=True)
     step.apply()
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = make_strategy("mirrored")
     with strategy.scope():
         shared = ActivationQuantizer(2, settings=["r2"], update=update)
         shared.build(batch.shape)

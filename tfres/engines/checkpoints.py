@@ -85,7 +85,13 @@ def make_saver(variables, folder, keep):
     """
     if isinstance(variables, dict):
         variables = {name: _plain(variable) for name, variable in variables.items()}
-    saver = tf.compat.v1.train.Saver(variables, max_to_keep=keep, save_relative_paths=True)
+    tensorflow_log = tf.get_logger()
+    level = tensorflow_log.level
+    tensorflow_log.setLevel("ERROR")  # it advises object-based checkpoints; these names are stable by design
+    try:
+        saver = tf.compat.v1.train.Saver(variables, max_to_keep=keep, save_relative_paths=True)
+    finally:
+        tensorflow_log.setLevel(level)
     state = tf.train.get_checkpoint_state(str(folder))
     if state:
         saver.recover_last_checkpoints(state.all_model_checkpoint_paths)
