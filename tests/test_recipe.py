@@ -39,6 +39,7 @@ def test_committed_recipes_are_valid(path):
         ({"training": {"engine": "keras", "devices": [0]}}, "`devices` must be empty with the keras engine"),
         ({"training": {"engine": "tensorpack", "low_memory": True}}, "`low_memory` must be False with the tensorpack engine"),
         ({"training": {"load": "x", "init": "keras_resnet50"}}, "`init` must be left out when `load` is given"),
+        ({"data": {"rules": "tensorpack", "antialias": False}}, "`antialias` must be true with rules tensorpack"),
         ({"training": {"ema": 1.5}}, "`ema` must be between 0 and 1"),
         ({"training": {"devices": [0, 1]}, "data": {"batch_size": 7}}, "`batch_size` must be a multiple of the 2 parts"),
     ],

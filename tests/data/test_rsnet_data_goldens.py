@@ -77,6 +77,17 @@ def test_crops(golden):
             assert ours.numpy().tolist() == expected
 
 
+def test_without_antialias_is_tensorflows_plain_resize():
+    picture = tf.constant(_picture({"kind": "noise", "seed": 3, "h": 61, "w": 90}))
+    for height, width in ((24, 24), (70, 40), (80, 100)):
+        ours = transforms.resize_bilinear(picture, height, width, antialias=False).numpy().astype(int)
+        plain = tf.image.resize(picture, [height, width]).numpy()
+        assert np.abs(ours - plain).max() <= 0.5 + 1e-3
+    shrunk = transforms.resize_bilinear(picture, 24, 24).numpy().astype(int)
+    assert np.abs(shrunk - tf.image.resize(picture, [24, 24], antialias=True).numpy()).max() <= 1
+    assert np.abs(shrunk - tf.image.resize(picture, [24, 24]).numpy()).max() > 10
+
+
 @pytest.mark.parametrize("rules", transforms.RULES)
 def test_area_crop_of_a_jpeg_is_that_of_its_picture(rules):
     picture = _picture({"kind": "waves", "seed": 0, "h": 60, "w": 80})
