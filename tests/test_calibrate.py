@@ -10,10 +10,9 @@ from tests.data.conftest import write_pictures
 from tfres import calibrate, evaluate, export, profile, session, train
 from tfres.data.sources import open_source
 from tfres.evaluation.calibration import calibrate as calibrate_setting
-from tfres.evaluation.calibration import next_smaller
 from tfres.recipe import RecipeError
 from tfres.run import Run
-from tfres.settings import Branch
+from tfres.settings import Branch, next_smaller
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,9 @@ def main(argv=None):
     from tfres.data.faults import explained
     from tfres.data.sources import open_source
     from tfres.engines import checkpoints
-    from tfres.evaluation.calibration import calibrate, next_smaller
+    from tfres.evaluation.calibration import calibrate
     from tfres.run import Run
+    from tfres.settings import next_smaller
 
     run = Run(arguments.run)
     recipe = run.recipe()

@@ -59,6 +59,11 @@ class ModelRecipe:
             self.resolutions = sorted(sizes, reverse=True)
         _require(self.classes is None or self.classes > 1, "classes", "at least 2", self.classes)
 
+    @property
+    def arrangement(self):
+        """The mode, or what it becomes when it is left out."""
+        return self.mode or ("float" if self.weight_bits == self.activation_bits == 32 else "preact")
+
 
 @dataclasses.dataclass
 class DataRecipe:
@@ -257,8 +262,7 @@ class Recipe:
         Raises:
             RecipeError: options that the engine does not have.
         """
-        bits = (self.model.weight_bits, self.model.activation_bits)
-        mode = self.model.mode or ("float" if bits == (32, 32) else "preact")
+        mode = self.model.arrangement
         convention = CONVENTIONS["float" if mode == "float" else "quantized"]
         data, training = (_filled(getattr(self, group), convention[group]) for group in ("data", "training"))
         model = dataclasses.replace(self.model, mode=mode, stride_in=self.model.stride_in or "3x3")

@@ -30,7 +30,8 @@ def resolve(recipe):
     family, _, preset, _ = _network(recipe.model)
     if recipe.training.init:
         recipe = pretrained.prepare(recipe)
-    recipe = dataclasses.replace(recipe.with_conventions(), training=_teaching(family, recipe.with_conventions().training))
+    recipe = recipe.with_conventions()
+    recipe = dataclasses.replace(recipe, training=_teaching(family, recipe.training))
     resolutions = sorted(recipe.model.resolutions or preset["resolutions"], reverse=True)
     side = recipe.data.side or max(*resolutions, *preset["resolutions"])
     source = open_source(dataclasses.replace(recipe.data, side=side), recipe.model.classes)

@@ -81,3 +81,8 @@ class Branch:
 
     norms: dict
     encoding: float | None = None
+
+
+def next_smaller(trained, resolution):
+    """The trained resolution whose norms a resolution without its own uses: the next smaller one, else the smallest."""
+    return max((r for r in trained if r <= resolution), default=min(trained))

@@ -90,9 +90,8 @@ def run_folder(recipe, arguments):
 def default_name(recipe, note="", logdir_id=""):
     """Name of a run, made of what the reference's log directories name."""
     model, sizes = recipe.model, recipe.model.resolutions
-    bits = (model.weight_bits, model.activation_bits)
-    mode = model.mode or ("float" if bits == (32, 32) else "preact")
-    parts = [f"{model.arch}-{mode}", *(map(str, bits) if mode != "float" else ())]
+    parts = [f"{model.arch}-{model.arrangement}"]
+    parts += [str(model.weight_bits), str(model.activation_bits)] if model.arrangement != "float" else []
     parts += [",".join(map(str, sizes))] if sizes else []
     parts += ["distill"] if recipe.training.kd else []
     parts += [] if model.basis_update == "sequential" else [model.basis_update]

@@ -12,9 +12,9 @@ import json
 import shutil
 
 from experiments.rsnet import comparison
-from tfres.evaluation.calibration import next_smaller
 from tfres.evaluation.latency import machine
 from tfres.files import write_text
+from tfres.settings import next_smaller
 
 SIZES, UNSEEN = (224, 192, 160, 128, 96), (208, 144)
 COMMON = """--arch resnet18 --model.width_mult 0.25 --data.in_memory true --batch-size 32 --training.warmup_epochs 2

@@ -14,12 +14,17 @@ from tfres.objectives.ensemble_distillation import ensemble
 from tfres.recipe import TrainingRecipe, learning_rate
 
 
+def _logits(given):
+    """The golden's logits by name, largest resolution first."""
+    shape = (given["n"], given["batch"], given["classes"])
+    values = (generator(given["logit_seed"]).standard_normal(shape) * given["logit_scale"]).astype(np.float32)
+    return {f"z{j}": tf.constant(z, tf.float64) for j, z in enumerate(values)}
+
+
 def test_losses_and_gradients(golden):
     for output in golden("rsnet_losses")["outputs"]:
         given = output["setting"]
-        shape = (given["n"], given["batch"], given["classes"])
-        values = (generator(given["logit_seed"]).standard_normal(shape) * given["logit_scale"]).astype(np.float32)
-        logits = {f"z{j}": tf.constant(z, tf.float64) for j, z in enumerate(values)}
+        logits = _logits(given)
         alpha = tf.Variable(given["alpha"], dtype=tf.float64)
         objective = EnsembleDistillation(given["kd"], kd_type=given["kd_type"] or "ens", ensemble=True)
         with tf.GradientTape() as tape:
@@ -47,9 +52,7 @@ def test_scale_distillation(golden):
     """SAN's losses and gradients."""
     for output in golden("san_losses")["outputs"]:
         given = output["setting"]
-        shape = (given["n"], given["batch"], given["classes"])
-        values = (generator(given["logit_seed"]).standard_normal(shape) * given["logit_scale"]).astype(np.float32)
-        logits = {f"z{j}": tf.constant(z, tf.float64) for j, z in enumerate(values)}
+        logits = _logits(given)
         with tf.GradientTape() as tape:
             tape.watch(logits)
             terms = ScaleDistillation(given["kd"]).outcome(None, logits, tf.constant(given["labels"])).terms

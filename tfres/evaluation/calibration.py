@@ -41,8 +41,3 @@ def calibrate(model, setting, batches):
         branch["moving_mean"].assign(mean / seen)
         branch["moving_variance"].assign(variance / seen)
     return seen
-
-
-def next_smaller(trained, resolution):
-    """The trained resolution whose norms a resolution without its own uses: the next smaller one, else the smallest."""
-    return max((r for r in trained if r <= resolution), default=min(trained))

@@ -1,8 +1,8 @@
 """Accuracy and latency over a list of resolutions, trained or not."""
 
 from tfres.evaluation.accuracy import evaluate
-from tfres.evaluation.calibration import next_smaller
 from tfres.evaluation.latency import machine, measure_latency
+from tfres.settings import next_smaller
 
 
 def sweep(model, crop, source, recipe, resolutions):

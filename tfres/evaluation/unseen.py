@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from tfres.evaluation.calibration import calibrate, next_smaller
+from tfres.evaluation.calibration import calibrate
+from tfres.settings import next_smaller
 
 MODES = ("proxy", "ideal", "ideal+calibration", "proxy+calibration", "data-free")
 

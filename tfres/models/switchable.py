@@ -9,7 +9,7 @@ from tfres.layers import StackedBatchNorm, SwitchableBatchNorm, dtype_policy
 from tfres.models.backbones import MobileNetV2, Parts, ResNet, VGGSmall
 from tfres.models.backbones.mobilenet_v2 import make_divisible
 from tfres.models.costs import count_cost
-from tfres.settings import Branch, Setting
+from tfres.settings import Branch, Setting, next_smaller
 
 _BACKBONE = ("blocks", "kind", "mode", "stem", "quantize_first_shortcut", "groups", "base_width", "stride_in")
 
@@ -130,7 +130,7 @@ class SwitchableNetwork(tf.keras.Model):
         smaller and a those of the larger one, a = (target - smaller) / (larger - smaller); beyond the ends the nearest's.
         """
         trained = [setting.resolution for setting in self.trained_settings]
-        smaller = max((r for r in trained if r <= target), default=min(trained))
+        smaller = next_smaller(trained, target)
         larger = min((r for r in trained if r >= target), default=max(trained))
         share = (target - smaller) / (larger - smaller) if larger > smaller else 0.0
         low, high = self.branch(smaller, target).norms, self.branch(larger, target).norms
