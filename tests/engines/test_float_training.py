@@ -32,7 +32,7 @@ def test_engines_agree_on_a_float_network(folder, tmp_path):
     finals, rows = [], []
     for engine in ("keras", "tensorpack"):
         recipe = Recipe(
-            ModelRecipe(arch="vgg_small", mode="float", resolutions=[20, 16], width_mult=0.0625),
+            ModelRecipe(arch="vgg_small", mode="float", resolutions=[20, 16, 12], width_mult=0.0625),
             DataRecipe(source=str(folder), batch_size=4, side=20),
             TrainingRecipe(engine=engine, epochs=1, saves_per_epoch=1, learning_rate=0.01, kd=True),
         )

@@ -11,6 +11,7 @@ from tensorpack import ModelDesc, PeriodicTrigger, TFDatasetInput
 from tensorpack.callbacks import Callback, HyperParamSetter, Inferencer, InferenceRunner, ModelSaver
 from tensorpack.tfutils.sesscreate import NewSessionCreator
 from tensorpack.tfutils.sessinit import DictRestore
+from tensorpack.tfutils.tower import TowerFunc
 from tensorpack.train import SimpleTrainer, SyncMultiGPUTrainerParameterServer
 from tensorpack.utils import logger as tensorpack_logger
 
@@ -33,9 +34,9 @@ def run(plan):
         saves_per_epoch = plan.steps_per_epoch // plan.steps_per_save
         progress = Progress(plan)
         validation = _Validation(plan, network.names, progress)
-        runner = InferenceRunner(
-            _ValidationInput(plan, network.labels), [validation], device=0 if plan.recipe.training.devices else -1
-        )
+        pictures = _ValidationInput(plan, network.labels)
+        tower = TowerFunc(network.build_graph, pictures.signature)
+        runner = InferenceRunner(pictures, [validation], device=0 if plan.recipe.training.devices else -1, tower_func=tower)
         callbacks = [
             _Rate("learning_rate", plan),
             _Report(network.term_fetches(), plan.first_step, progress),
@@ -217,12 +218,9 @@ class _ValidationInput(TFDatasetInput):
         batches = validation_batches(plan.source, plan.recipe.data, resolutions)
         flat = batches.map(lambda images, labels: (*(images[r] for r in resolutions), labels))
         super().__init__(_version1(flat))
-        self._components = [tf.TensorSpec(spec.shape, spec.dtype, f"images{i}") for i, spec in enumerate(flat.element_spec)]
-        self._components[-1] = labels
+        self.signature = [tf.TensorSpec(spec.shape, spec.dtype, f"images{i}") for i, spec in enumerate(flat.element_spec)]
+        self.signature[-1] = labels
         self._batches = -(-plan.source.validation.size // plan.recipe.data.batch_size)
-
-    def _setup(self, inputs):
-        super()._setup(self._components)
 
     def _size(self):
         return self._batches
