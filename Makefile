@@ -6,7 +6,8 @@ RUN ?= runs/latest
 OUT ?= exported
 ARGS ?=
 
-.PHONY: train test lint eval export bench-quant bench-train bench-data results-cifar10 results-flowers5 lock clean
+.PHONY: train test lint eval export bench-quant bench-train bench-data bench-san results-cifar10 results-flowers5 results-san \
+	lock clean
 
 # Everything below runs in .venv, made from the lock file and remade when it changes.
 $(VENV)/installed: requirements.lock setup.py setup.cfg
@@ -44,11 +45,17 @@ bench-train: $(VENV)/installed
 bench-data: $(VENV)/installed
 	$(PY) -m experiments.benchmarks.pipeline $(ARGS)
 
+bench-san: $(VENV)/installed
+	$(PY) -m experiments.benchmarks.generated_kernels $(ARGS)
+
 results-cifar10: $(VENV)/installed
 	$(PY) -m experiments.rsnet.results_cifar10 $(ARGS)
 
 results-flowers5: $(VENV)/installed
 	$(PY) -m experiments.rsnet.results_flowers5 --data $(FLOWERS) $(ARGS)
+
+results-san: $(VENV)/installed
+	$(PY) -m experiments.san.results_flowers5 --data $(FLOWERS) $(ARGS)
 
 lock: $(VENV)/installed
 	$(PY) -m pip install --quiet uv

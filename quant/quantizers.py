@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from quant import lq
+from quant.stacked import pick
 from quant.step import once, record
 
 BASIS_UPDATES = ("sequential", "pooled", "largest", "private")
@@ -136,7 +137,7 @@ class FixedLevels(tf.keras.layers.Layer):
         sets: how many sets of levels there are (one per setting with private bases, else one).
 
     Variables `levels` `(sets, 2**bits)` and `thresholds` `(sets, 2**bits - 1)`; `setting` is the number of the set, a
-    scalar integer or tensor, and is not needed for one set.
+    see `quant.stacked.pick`, and is not needed for one set.
     """
 
     def __init__(self, bits, sets=1, **kwargs):
@@ -164,7 +165,8 @@ class FixedLevels(tf.keras.layers.Layer):
     def call(self, inputs, setting=None, training=None):
         number = 0 if self.sets == 1 else setting
         values = tf.cast(inputs, self.levels.dtype)
-        return tf.cast(lq.place(values, self.thresholds[number], self.levels[number]), inputs.dtype)
+        thresholds, levels = pick(self.thresholds, number), pick(self.levels, number)
+        return tf.cast(lq.place(values, thresholds, levels), inputs.dtype)
 
 
 @tf.keras.saving.register_keras_serializable(package="quant")

@@ -64,8 +64,8 @@ def test_command_adds_resolutions_to_evaluation_and_export(run, tmp_path, capsys
     np.testing.assert_array_equal(norm.branch("r28")["gamma"], norm.branch("r24")["gamma"])
     assert not np.array_equal(norm.branch("r28")["moving_mean"], norm.branch("r24")["moving_mean"])
     source, recipe = open_source(run.recipe().data, 2), run.recipe()
-    batches = session.training_pictures(recipe, source, 28)
-    mean, _ = _by_hand(model, 28, [next(batches) for _ in range(3)])
+    pictures = session.calibration_pictures(recipe, source, 3)
+    mean, _ = _by_hand(model, 28, list(pictures(28)))
     np.testing.assert_allclose(norm.branch("r28")["moving_mean"], mean, rtol=1e-4, atol=1e-6)
 
     assert evaluate.main(["--run", str(run.path), "--json"]) == 0

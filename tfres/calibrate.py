@@ -1,11 +1,10 @@
 """`python -m tfres.calibrate`: norms for resolutions that a run was not trained at."""
 
-import itertools
 import json
 import pathlib
 import sys
 
-from tfres.cli import Parser, print_table, run_main
+from tfres.cli import Parser, add_calibration_options, check_calibration_options, print_table, run_main
 from tfres.recipe import RecipeError
 
 
@@ -19,7 +18,7 @@ def make_parser():
     parser.add_argument("--run", type=str, default="runs/latest", help="folder of the run")
     parser.add_argument("--size", type=int, nargs="+", required=True, help="resolutions in pixels, not trained ones")
     parser.add_argument("--norms-of", type=int | None, help="trained resolution that gives gamma and beta")
-    parser.add_argument("--batches", type=int, default=16, help="training batches per resolution")
+    add_calibration_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 
@@ -38,19 +37,19 @@ def main(argv=None):
     run = Run(arguments.run)
     recipe = run.recipe()
     sizes, trained = arguments.size, recipe.model.resolutions
-    _check(sizes, trained, arguments.norms_of, arguments.batches)
+    _check(sizes, trained, arguments.norms_of)
+    check_calibration_options(arguments)
     checkpoint = checkpoints.find_checkpoint(run.checkpoints)
     model, _ = session.load_run(run, checkpoint)
     source = open_source(recipe.data, recipe.model.classes)
     donors = {size: arguments.norms_of or next_smaller(trained, size) for size in sizes}
     name = pathlib.Path(checkpoint).name
     model = model.extended({size: model.branch(donor, size) for size, donor in donors.items()})
-    branches = {}
-    rows = []
+    pictures = session.calibration_pictures(recipe, source, arguments.batches, arguments.cut)
+    branches, rows = {}, []
     for size, donor in donors.items():
-        batches = session.training_pictures(recipe, source, size)
         with explained(source):
-            seen = calibrate(model, size, itertools.islice(batches, arguments.batches))
+            seen = calibrate(model, size, pictures(size))
         branches[size] = model.branch(size, size)
         rows.append({"resolution": size, "norms_of": donor, "pictures": seen})
     run.add_calibrated(name, branches)
@@ -61,15 +60,13 @@ def main(argv=None):
     return 0
 
 
-def _check(sizes, trained, norms_of, batches):
+def _check(sizes, trained, norms_of):
     wrong = [size for size in sizes if size in trained or size <= 0]
     if wrong or len(set(sizes)) < len(sizes):
         known = ", ".join(map(str, trained))
         raise RecipeError(f"`size` must be distinct resolutions other than the trained {known}. Received: {sizes}.")
     if norms_of is not None and norms_of not in trained:
         raise RecipeError(f"`norms-of` must be one of {', '.join(map(str, trained))}. Received: norms-of={norms_of}.")
-    if batches < 1:
-        raise RecipeError(f"`batches` must be positive. Received: batches={batches}.")
 
 
 if __name__ == "__main__":

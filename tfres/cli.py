@@ -4,6 +4,7 @@ import difflib
 import logging
 import re
 import sys
+from typing import Literal
 
 import jsonargparse
 
@@ -57,6 +58,23 @@ def run_main(main, argv=None):
         code, message = WRONG_USAGE if isinstance(error, SourceError) else FAILURE, error
     print(f"error: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+def add_calibration_options(parser):
+    """Options `--batches` and `--cut` of the pictures that statistics are measured on."""
+    parser.add_argument("--batches", type=int, default=16, help="of calibration: training batches per resolution")
+    parser.add_argument(
+        "--cut",
+        type=Literal["training", "evaluation"],
+        default="training",
+        help="of calibration: pictures cut as in training (random crops, flips) or as in evaluation",
+    )
+
+
+def check_calibration_options(arguments):
+    """Raises RecipeError where `--batches` is not positive."""
+    if arguments.batches < 1:
+        raise RecipeError(f"`batches` must be positive. Received: batches={arguments.batches}.")
 
 
 def print_table(rows, columns, file=None):

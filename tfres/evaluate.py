@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import sys
+from typing import Literal
 
-from tfres.cli import Parser, print_table, run_main
+from tfres.cli import Parser, add_calibration_options, check_calibration_options, print_table, run_main
 from tfres.recipe import RecipeError
+from tfres.settings import INFERENCE
 
 
 def make_parser():
@@ -19,10 +21,22 @@ def make_parser():
     parser.add_argument(
         "--sweep",
         type=int,
-        nargs="+",
-        help="any resolutions; those without norms of their own use the next smaller trained one's. Writes sweep.json and "
-        "sweep.png (accuracy against resolution and ms) into the run",
+        nargs="*",
+        help="any resolutions, or none to take those between the smallest and the largest trained one in steps of --step. "
+        "Writes sweep.json and sweep.png (accuracy against resolution and ms) into the run",
     )
+    parser.add_argument("--step", type=int, default=8, help="of --sweep without resolutions, in pixels")
+    parser.add_argument(
+        "--inference",
+        type=Literal[INFERENCE],
+        nargs="+",
+        help="with --size or --sweep: how resolutions that were not trained run: proxy (norms, in SAN also kernels, of the "
+        "next smaller trained one: default of --sweep), ideal (SAN: kernels of the resolution itself), data-free (also norms "
+        "interpolated between trained neighbours), proxy+calibration, ideal+calibration (statistics measured anew); several "
+        "are compared. What tfres.calibrate added to the run is left out",
+    )
+    parser.add_argument("--encodings", type=float, nargs="+", help="of SAN: with --inference, one for each --size")
+    add_calibration_options(parser)
     parser.add_argument("--data", type=str | None, help="other pictures, as for training; default the run's")
     parser.add_argument("--epoch", type=int | None, help="epoch whose checkpoint is used; default the last")
     parser.add_argument("--bn-size", type=int | None, help="trained resolution whose batch norms are used at --size")
@@ -35,12 +49,7 @@ def make_parser():
 
 def main(argv=None):
     arguments = make_parser().parse_args(argv)
-    if arguments.statistics_run and (arguments.bn_size is None or not arguments.size or len(arguments.size) != 1):
-        raise RecipeError("`statistics-run` needs `bn-size` and one `size`.")
-    if arguments.sweep and (arguments.size or arguments.bn_size):
-        raise RecipeError("`sweep` takes its own resolutions. Received: size or bn-size too.")
-    if arguments.sweep and min(arguments.sweep) <= 0:
-        raise RecipeError(f"`sweep` must be positive sizes. Received: {arguments.sweep}.")
+    _check(arguments)
 
     from tfres import session
     from tfres.data.sources import open_source
@@ -50,15 +59,17 @@ def main(argv=None):
 
     run = Run(arguments.run)
     recipe = run.recipe()
-    model, crop = session.load_run(run, _checkpoint(run, arguments.epoch))
-    points = _points([setting.resolution for setting in model.settings], arguments.size, arguments.bn_size)
+    model, crop = session.load_run(run, _checkpoint(run, arguments.epoch), with_calibrated=not arguments.inference)
+    sweeping = arguments.sweep is not None or arguments.inference is not None
+    if not sweeping:
+        points = _points([setting.resolution for setting in model.settings], arguments.size, arguments.bn_size)
     if arguments.statistics_run:
         other, _ = session.load_run(Run(arguments.statistics_run))
         session.borrow_statistics(model, arguments.bn_size, other, arguments.size[0])
     data = dataclasses.replace(recipe.data, source=arguments.data or recipe.data.source)
     source = open_source(data, recipe.model.classes)
-    if arguments.sweep:
-        return _sweep(run, model, crop, source, data, arguments)
+    if sweeping:
+        return _sweep(run, model, crop, source, dataclasses.replace(recipe, data=data), arguments)
     everything = arguments.size is None and len(points) > 1
     results = evaluate(model, crop, source, data, points, with_ensemble=everything and has_ensemble(recipe))
     rows = [{"setting": name, **result} for name, result in results.items()]
@@ -67,6 +78,24 @@ def main(argv=None):
     else:
         print_table(rows, [("setting", "setting", "{}"), ("top1", "top-1", "{:.2%}"), ("top5", "top-5", "{:.2%}")])
     return 0
+
+
+def _check(arguments):
+    """Raises RecipeError where options do not go together."""
+    if arguments.statistics_run and (arguments.bn_size is None or not arguments.size or len(arguments.size) != 1):
+        raise RecipeError("`statistics-run` needs `bn-size` and one `size`.")
+    if arguments.sweep is not None and (arguments.size or arguments.bn_size):
+        raise RecipeError("`sweep` takes its own resolutions. Received: size or bn-size too.")
+    for name in ("sweep", "size"):
+        if min(arguments[name] or [1]) <= 0:
+            raise RecipeError(f"`{name}` must be positive sizes. Received: {arguments[name]}.")
+    if arguments.step < 1:
+        raise RecipeError(f"`step` must be positive. Received: step={arguments.step}.")
+    check_calibration_options(arguments)
+    if arguments.inference and (arguments.bn_size or arguments.sweep is None and not arguments.size):
+        raise RecipeError("`inference` needs `size` or `sweep` and goes without `bn-size`.")
+    if arguments.encodings and (not arguments.inference or len(arguments.encodings) != len(arguments.size or [])):
+        raise RecipeError(f"`encodings` needs `inference` and as many `size`. Received: encodings={arguments.encodings}.")
 
 
 def _points(trained, sizes, bn_size):
@@ -89,27 +118,42 @@ def _points(trained, sizes, bn_size):
     if wrong or any(size <= 0 for size in sizes):
         raise RecipeError(
             f"`size` must be a resolution the run was trained at (or calibrated for): {', '.join(map(str, trained))}. "
-            f"Received: {', '.join(map(str, wrong or sizes))}. (--bn-size R evaluates other sizes with the batch norms of "
-            "R, --sweep with those of the next smaller size; tfres.calibrate gives them norms of their own.)"
+            f"Received: {', '.join(map(str, wrong or sizes))}. (--inference proxy evaluates other sizes with the norms of the "
+            "next smaller one, --bn-size R with those of R; tfres.calibrate gives them norms of their own.)"
         )
     if bn_size is None:
         return {f"r{size}": (Setting(size), size) for size in sizes}
     return {f"r{size} with r{bn_size}'s norms": (Setting(bn_size), size) for size in sizes}
 
 
-def _sweep(run, model, crop, source, data, arguments):
+def _sweep(run, model, crop, source, recipe, arguments):
+    from tfres import session
+    from tfres.data.faults import explained
     from tfres.evaluation.sweep import plot_sweep, sweep
     from tfres.files import write_text
 
-    results = sweep(model, crop, source, data, arguments.sweep)
+    trained = [setting.resolution for setting in model.trained_settings]
+    every = [*range(min(trained), max(trained), arguments.step), max(trained)]
+    resolutions = arguments.size or arguments.sweep or every
+    pictures = session.calibration_pictures(recipe, source, arguments.batches, arguments.cut)
+    encodings = dict(zip(arguments.size, arguments.encodings, strict=True)) if arguments.encodings else None
+    sweeping = arguments.sweep is not None
+    with explained(source):
+        try:
+            modes = arguments.inference or ["proxy"]
+            results = sweep(model, crop, source, recipe.data, resolutions, modes, pictures, encodings, latency=sweeping)
+        except ValueError as error:
+            raise RecipeError(str(error)) from error
     text = json.dumps(results, indent=1)
-    write_text(run.path / "sweep.json", text + "\n")
-    plot_sweep(results, run.path / "sweep.png", run.name)
+    if sweeping:
+        write_text(run.path / "sweep.json", text + "\n")
+        plot_sweep(results, run.path / "sweep.png", run.name)
     if arguments.json:
         print(text)
     else:
-        columns = [("resolution", "resolution", "{}"), ("setting", "norms of", "{}"), ("top1", "top-1", "{:.2%}")]
-        print_table(results["rows"], [*columns, ("top5", "top-5", "{:.2%}"), ("ms", "ms", "{:.2f}")])
+        columns = [("resolution", "resolution", "{}"), ("setting", "norms of", "{}"), ("inference", "inference", "{}")]
+        columns += [("top1", "top-1", "{:.2%}"), ("top5", "top-5", "{:.2%}"), ("ms", "ms", "{:.2f}")]
+        print_table(results["rows"], columns if sweeping else columns[:-1])
     return 0
 
 

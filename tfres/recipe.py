@@ -32,6 +32,8 @@ class ModelRecipe:
         quantize_first_shortcut: quantize the input of the first projection too.
         width_mult: multiplies all channels, rounded to multiples of 8.
         encodings: of SAN: resolution to number where it is not resolution / 320; null for none.
+        initial_kernels: of SAN: generated (the reference's initial values) or plain (an RS-Net's, the same at every
+            resolution; for short trainings).
         stride_in: convolution of a bottleneck that has the stride, 3x3 or 1x1; null for 3x3, or what `init` needs.
     """
 
@@ -45,6 +47,7 @@ class ModelRecipe:
     quantize_first_shortcut: bool = False
     width_mult: float = 1.0
     encodings: dict[int, float] | None = None
+    initial_kernels: Literal["generated", "plain"] = "generated"
     stride_in: Literal["3x3", "1x1"] | None = None
 
     def __post_init__(self):
@@ -154,7 +157,8 @@ class TrainingRecipe:
         decay_on: kernels (of convolutions and the final layer) or all (norms, biases and alpha too); null for all in mode
             float, else kernels.
         kd: distillation; in RS-Nets from an ensemble and from larger resolutions, in SAN from larger resolutions.
-        kd_type: of RS-Nets: ens_topdown (larger resolutions teach smaller ones too) or ens; null for ens_topdown.
+        kd_type: of RS-Nets: ens_topdown (larger resolutions teach smaller ones too) or ens. Of SAN: topdown, or
+            topdown_normalised (its weight does not grow with the number of resolutions). Null for the first.
         temperature: of RS-Nets' distillation.
         label_smoothing: share of the label's weight spread over all classes.
         precision: float32, mixed_bfloat16 or mixed_float16 (with loss scaling); keras engine.
@@ -187,7 +191,7 @@ class TrainingRecipe:
     weight_decay: float | None = None
     decay_on: Literal["kernels", "all"] | None = None
     kd: bool = False
-    kd_type: Literal["ens_topdown", "ens"] | None = None
+    kd_type: Literal["ens_topdown", "ens", "topdown", "topdown_normalised"] | None = None
     temperature: float = 1.0
     label_smoothing: float = 0.0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import itertools
 import pathlib
 
 from tfres.convert import pretrained
@@ -12,6 +13,9 @@ from tfres.engines.training import load_weights, make_crop
 from tfres.layers import SwitchableBatchNorm
 from tfres.models.presets import find
 from tfres.recipe import Recipe, RecipeError
+
+# Kinds of distillation by family, the default first.
+_KD_TYPES = {"rsnet": ("ens_topdown", "ens"), "san": ("topdown", "topdown_normalised")}
 
 
 def resolve(recipe):
@@ -56,13 +60,13 @@ def _teaching(family, training):
     Raises:
         RecipeError: options that the family's distillation does not have.
     """
-    if family == "rsnet":
-        return dataclasses.replace(training, kd_type=training.kd_type or "ens_topdown")
-    for name, neutral in (("kd_type", None), ("temperature", 1.0)):
-        value = getattr(training, name)
-        if value != neutral:
-            raise RecipeError(f"`{name}` belongs to RS-Nets. Received: {name}={value!r}.")
-    return training
+    kinds = _KD_TYPES[family]
+    kind = training.kd_type or kinds[0]
+    if kind not in kinds:
+        raise RecipeError(f"`kd_type` must be one of {', '.join(kinds)} for {family}. Received: kd_type={kind!r}.")
+    if family != "rsnet" and training.temperature != 1:
+        raise RecipeError(f"`temperature` belongs to RS-Nets. Received: temperature={training.temperature!r}.")
+    return dataclasses.replace(training, kd_type=kind)
 
 
 def _network(recipe):
@@ -111,14 +115,13 @@ def build_training_model(recipe):
     return build_model(recipe.model, synchronised=recipe.training.synchronised_norms, dtype=recipe.training.precision)
 
 
-def load_run(run, checkpoint=None):
+def load_run(run, checkpoint=None, with_calibrated=True):
     """The network of a run with the weights of its newest checkpoint, and its crop layer.
-
-    Resolutions that `tfres.calibrate` added for that checkpoint are among its settings.
 
     Args:
         run: `Run`.
         checkpoint: another checkpoint's prefix.
+        with_calibrated: whether resolutions that `tfres.calibrate` added for that checkpoint are among its settings.
 
     Returns:
         `(model, MultiResolutionCrop)`.
@@ -130,15 +133,39 @@ def load_run(run, checkpoint=None):
     checkpoint = checkpoint or checkpoints.find_checkpoint(run.checkpoints)
     model = build_model(recipe.model)
     load_weights(model, checkpoint)
-    branches = run.calibrated(pathlib.Path(checkpoint).name)
+    branches = run.calibrated(pathlib.Path(checkpoint).name) if with_calibrated else {}
     return model.extended(branches) if branches else model, make_crop(recipe)
 
 
-def training_pictures(recipe, source, resolution):
-    """Endless training batches at one resolution, augmented and normalised as in training."""
-    crop = make_crop(dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, resolutions=[resolution])))
-    for images, _, draws in training_batches(source, recipe.data, recipe.training.seed, draws=crop.draws):
-        yield crop(images, draws=draws, training=True)[resolution]
+def calibration_pictures(recipe, source, batches, cut="training"):
+    """Training pictures for calibration.
+
+    Args:
+        recipe: resolved `Recipe`.
+        source: `Source`.
+        batches: how many batches; the same pictures for every resolution.
+        cut: "training" (random crops, flips and augmentations) or "evaluation".
+
+    Returns:
+        function of a resolution giving an iterator of batches as the network wants them.
+    """
+    kept, seed = [], recipe.training.seed
+
+    def pictures(resolution):
+        crop = make_crop(dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, resolutions=[resolution])))
+        if cut == "evaluation":
+            anew = recipe.data.rules == "torchvision" and recipe.data.crop == "area"
+            side = resolution if anew else recipe.data.side
+            data = dataclasses.replace(recipe.data, crop="none", side=side, augment=[])
+            for images, _, _ in itertools.islice(training_batches(source, data, seed), batches):
+                yield crop.at(images, resolution)
+            return
+        if not kept:
+            kept.extend(itertools.islice(training_batches(source, recipe.data, seed, draws=crop.draws), batches))
+        for images, _, draws in kept:
+            yield crop(images, draws=draws, training=True)[resolution]
+
+    return pictures
 
 
 def checkpoint_of_step(run, step):

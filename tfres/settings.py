@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import re
 
+# Ways to run at a resolution that was not trained, see `tfres.evaluation.inference`.
+INFERENCE = ("proxy", "ideal", "ideal+calibration", "proxy+calibration", "data-free")
 _PART = re.compile(r"(?P<axis>exit|net|r|w)(?P<value>[0-9.]+|(?<=net)[A-Za-z0-9_]+)$")
 
 

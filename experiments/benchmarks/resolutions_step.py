@@ -9,17 +9,13 @@ import json
 import subprocess
 import sys
 
-import numpy as np
-import tensorflow as tf
-
+from experiments.benchmarks.steps import BATCH, compiled_step
 from experiments.benchmarks.timing import interleaved, report
 from tfres.engines import gradients
-from tfres.engines.optimizer import MomentumSGD
-from tfres.layers import MultiResolutionCrop
-from tfres.models.presets import from_preset
 from tfres.objectives import EnsembleDistillation
 
-BATCH, SIZES = 32, (224, 192, 160, 128, 96)
+SIZES = (224, 192, 160, 128, 96)
+OBJECTIVE = EnsembleDistillation(kd=True, weight_decay=1e-4, decay_on="all", ensemble=True)
 VARIANTS = {
     "224 alone": ((224,), gradients.all_settings),
     "five resolutions": (SIZES, gradients.all_settings),
@@ -27,28 +23,8 @@ VARIANTS = {
 }
 
 
-def make_step(resolutions, compute):
-    """A compiled training step on one fixed batch."""
-    model = from_preset("resnet18", resolutions=resolutions)
-    model.build()
-    crop = MultiResolutionCrop(resolutions, "bilinear", flip="independent")
-    objective = EnsembleDistillation(kd=True, weight_decay=1e-4, decay_on="all", ensemble=True)
-    optimizer = MomentumSGD(0.01, nesterov=False)
-    optimizer.build(model.trainable_variables)
-    rng = np.random.Generator(np.random.PCG64(0))
-    images = tf.constant(rng.integers(0, 256, (BATCH, 224, 224, 3), np.uint8))
-    labels = tf.constant(rng.integers(0, 1000, BATCH), tf.int32)
-    draws = tf.constant(rng.uniform(size=(BATCH, crop.draws)), tf.float32)
-
-    @tf.function
-    def step():
-        terms, grads, scope = compute(model, crop, objective, (images, labels, draws), lambda loss: loss)
-        pairs = zip(grads, model.trainable_variables, strict=True)
-        optimizer.apply_gradients([(g, v) for g, v in pairs if g is not None])
-        scope.apply()
-        return tf.add_n(list(terms.values()))
-
-    return lambda: step().numpy()
+def _step(resolutions, compute):
+    return compiled_step("resnet18", resolutions, OBJECTIVE, compute)
 
 
 def _resident(field):
@@ -58,7 +34,7 @@ def _resident(field):
 
 def memory(name):
     """MB beyond parameters, optimizer and batch at the peak of three steps; in this process."""
-    step = make_step(*VARIANTS[name])
+    step = _step(*VARIANTS[name])
     before = _resident("VmRSS")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # start the peak anew
@@ -76,7 +52,7 @@ def main():
         command = [sys.executable, "-m", "experiments.benchmarks.resolutions_step", name]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         megabytes[name] = json.loads(done.stdout.splitlines()[-1])
-    seconds = interleaved({name: make_step(*variant) for name, variant in VARIANTS.items()}, repeats=7, warmup=2)
+    seconds = interleaved({name: _step(*variant) for name, variant in VARIANTS.items()}, repeats=7, warmup=2)
     one, five, low = seconds.values()
     plain, frugal = megabytes["five resolutions"], megabytes["five resolutions, low memory"]
     report(

@@ -9,7 +9,7 @@ loss sums over five resolutions, half the learning rate. Finished runs are not r
 import argparse
 import json
 
-from experiments.rsnet import comparison
+from experiments import comparison
 from tfres.evaluation.latency import machine
 from tfres.files import write_text
 

@@ -11,13 +11,13 @@ import argparse
 import json
 import shutil
 
-from experiments.rsnet import comparison
+from experiments import comparison
 from tfres.evaluation.latency import machine
 from tfres.files import write_text
 from tfres.settings import next_smaller
 
 SIZES, UNSEEN = (224, 192, 160, 128, 96), (208, 144)
-COMMON = """--arch resnet18 --model.width_mult 0.25 --data.in_memory true --batch-size 32 --training.warmup_epochs 2
+COMMON = """--model.width_mult 0.25 --data.in_memory true --batch-size 32 --training.warmup_epochs 2
 --training.saves_per_epoch 1 --training.keep_checkpoints 2"""
 
 
@@ -27,14 +27,8 @@ def main():
     parser.add_argument("--epochs", type=int, default=30, help="passes over the data (default 30)")
     comparison.add_folders(parser, "runs/results-flowers5")
     arguments = parser.parse_args()
-    common = [*COMMON.split(), "--data", arguments.data, "--epochs", str(arguments.epochs)]
     switchable = arguments.runs / "switchable"
-    options = [*common, "--lr", "0.02", "--kd", "--sizes", *map(str, SIZES)]
-    results = {"epochs": arguments.epochs, "machine": machine(), "switchable": comparison.trained_rows(switchable, options)}
-    for size in SIZES:
-        folder = arguments.runs / f"individual-r{size}"
-        (row,) = comparison.trained_rows(folder, [*common, "--lr", "0.04", "--sizes", str(size)])
-        results[f"individual r{size}"] = row
+    results = {"epochs": arguments.epochs, "machine": machine(), **trained(arguments.runs, arguments.data, arguments.epochs)}
     results["unseen"] = [unseen(switchable, size) for size in UNSEEN]
     sweep = [*map(str, sorted({*SIZES, *UNSEEN, 176, 112}))]
     results["sweep"] = json.loads(comparison.command("evaluate", "--run", str(switchable), "--json", "--sweep", *sweep))
@@ -47,6 +41,17 @@ def main():
     }
     title = f"Flowers, ResNet-18 x 0.25, {results['epochs']} passes"
     comparison.plot(arguments.out / "flowers5.png", title, curves)
+
+
+def trained(runs, data, epochs):
+    """Rows of the query tables: "switchable", a list; "individual r224" ..., one row each."""
+    common = [*COMMON.split(), "--data", data, "--epochs", str(epochs)]
+    switchable = [*common, "--arch", "resnet18", "--lr", "0.02", "--kd", "--sizes", *map(str, SIZES)]
+    rows = {"switchable": comparison.trained_rows(runs / "switchable", switchable)}
+    for size in SIZES:
+        individual = [*common, "--arch", "resnet18", "--lr", "0.04", "--sizes", str(size)]
+        (rows[f"individual r{size}"],) = comparison.trained_rows(runs / f"individual-r{size}", individual)
+    return rows
 
 
 def unseen(run, size):

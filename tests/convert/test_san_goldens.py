@@ -8,8 +8,7 @@ from tests.convert.steps import training_steps
 from tests.reference import fill, observe, relative, standard_images
 from tfres.convert import from_reference
 from tfres.convert.san import reference_name
-from tfres.evaluation.calibration import calibrate
-from tfres.evaluation.unseen import with_unseen
+from tfres.evaluation.inference import for_inference
 from tfres.layers import MetaConv2D
 from tfres.objectives import ScaleDistillation
 
@@ -78,10 +77,8 @@ def test_inference_modes(converted, name):
     def pictures(size):
         return [tf.constant(standard_images(batch["batch"], size, batch["seed"])) for batch in batches]
 
-    model = with_unseen(trained, sizes[1:], MODES[name], pictures)
+    model = for_inference(trained, sizes, MODES[name], pictures)
     assert [model.encoding(size) for size in sizes] == pytest.approx(output["setting"]["scale_encoding"])
-    if batches:
-        calibrate(model, sizes[0], pictures(sizes[0]))
     for branch, size in enumerate(sizes):
         logits = model(standard_images(2, size), setting=size)
         assert relative(np.asarray(logits)[:, :100], output["logits"][branch]) < 1e-4

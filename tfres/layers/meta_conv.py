@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from quant import QuantConv2D, QuantDepthwiseConv2D
+from quant.stacked import pick
 from quant.step import once
 
 
@@ -31,16 +32,15 @@ class _GeneratedKernel:
         """The kernel at a setting.
 
         Args:
-            setting: a `Setting` or its printed form; a number (or tensor): its place in `encodings`; a float tensor: the
-                encoding itself; None when there is one.
+            setting: a `Setting` or its printed form; a number (or tensor): its place in `encodings`; a float tensor: shares
+                of the settings (see `quant.stacked.pick`); None when there is one.
         """
         if setting is None and len(self._table) == 1:
             setting = 0
         if isinstance(setting, int):
             encoding = self._table[setting]
         elif tf.is_tensor(setting):
-            encoding = setting if setting.dtype.is_floating else tf.gather(tf.constant(self._table), setting)
-            encoding = tf.cast(encoding, self.compute_dtype)
+            encoding = tf.cast(pick(tf.constant(self._table), setting), self.compute_dtype)
         else:
             encoding = self.encodings[str(setting)]
         slope, base = (tf.cast(variable, self.compute_dtype) for variable in (self.slope, self.latent_kernel))

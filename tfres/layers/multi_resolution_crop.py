@@ -79,7 +79,11 @@ class MultiResolutionCrop(tf.keras.layers.Layer):
 
     def at(self, images, resolution, mirror=None):
         """One resolution of `images`, without the random part; `mirror` `(batch,)` tells which to flip."""
-        images = tf.cast(_resize(images, resolution, self.resize, mirror), tf.float32) * (1 / (255 * np.array(self.std, "f")))
+        return self.normalised(_resize(images, resolution, self.resize, mirror))
+
+    def normalised(self, images):
+        """`images` `(batch, height, width, 3)` in [0, 255] as the network wants them, at their own size."""
+        images = tf.cast(images, tf.float32) * (1 / (255 * np.array(self.std, "f")))
         if any(self.mean):
             images -= np.array(self.mean, "f") / np.array(self.std, "f")
         return images[..., ::-1] if self.channel_order == "bgr" else images

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from quant.stacked import pick
 from quant.step import record
 
 
@@ -107,8 +108,8 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
 class StackedBatchNorm(tf.keras.layers.Layer):
     """The served form of `SwitchableBatchNorm`: one variable `values` `(settings, 4, channels)`, inference only.
 
-    `setting` is the number of the setting, a scalar integer or tensor, so that one graph serves all settings. Outputs are
-    equal to those of `SwitchableBatchNorm` bit for bit.
+    `setting` is the number of the setting or shares of the settings (see `quant.stacked.pick`; gamma, beta, mean and variance
+    are mixed), so that one graph serves them all. Outputs are equal to those of `SwitchableBatchNorm` bit for bit.
 
     Args:
         count: number of settings.
@@ -140,7 +141,7 @@ class StackedBatchNorm(tf.keras.layers.Layer):
         self.values.assign(tf.stack([tf.stack([branch[name] for name in names]) for branch in branches]))
 
     def call(self, inputs, setting=None, training=None):
-        gamma, beta, mean, variance = tf.unstack(self.values[setting])
+        gamma, beta, mean, variance = tf.unstack(pick(self.values, setting))
         return normalise(inputs, gamma, beta, self.epsilon, mean, variance)[0]
 
 

@@ -1,5 +1,6 @@
 """What the families on the shared backbones have in common: settings, norms, costs, the served form."""
 
+import itertools
 import math
 
 import tensorflow as tf
@@ -62,7 +63,7 @@ class SwitchableNetwork(tf.keras.Model):
         return self.logits(images, self.settings.index(setting) if self._config["served"] else setting, training)
 
     def logits(self, images, setting, training=None):
-        """`call` without checks; in the served form `setting` is its number in `settings` and may be a tensor."""
+        """`call` without checks; in the served form `setting` is its number in `settings` or a float tensor, see `shares`."""
         return self.classifier(self.backbone(images, setting=setting, training=training))
 
     def resolve(self, setting=None):
@@ -78,6 +79,15 @@ class SwitchableNetwork(tf.keras.Model):
             known = ", ".join(map(str, self.settings))
             raise ValueError(f"`setting` must be one of {known}. Received: setting={setting}.")
         return setting
+
+    def shares(self, resolution):
+        """What each of `settings` adds at a resolution (scalar tensor, pixels): 1 at its own, less and less towards those of
+        its neighbours, beyond the ends all of the nearest. Float tensor `(settings,)`.
+        """
+        sides = [setting.resolution for setting in self.settings]
+        resolution = tf.cast(resolution, tf.float32)
+        steps = [tf.clip_by_value((high - resolution) / (high - low), 0, 1) for high, low in itertools.pairwise(sides)]
+        return tf.stack([1.0, *steps]) - tf.stack([*steps, 0.0])
 
     def cost(self, setting=None):
         """Exact MACs, trainable parameters and stored bytes at a setting, counted from the graph; see `Cost`."""
@@ -99,6 +109,18 @@ class SwitchableNetwork(tf.keras.Model):
             else:
                 self._copy_served(layer, copy)
         return served
+
+    def materialize(self, setting=None):
+        """The plain network at one setting: its own class and nothing else's weights, kernels and norms fixed. Outputs are
+        equal.
+        """
+        setting = self.resolve(setting)
+        plain = self._plain({**self._config, "resolutions": [setting.resolution], "calibrated": ()})
+        plain.build()
+        values = {variable.name: variable for variable in self.weights} | self._plain_values(setting)
+        for variable in plain.weights:
+            variable.assign(values[variable.name])
+        return plain
 
     def extended(self, branches):
         """The network with norms for further resolutions.
@@ -126,15 +148,23 @@ class SwitchableNetwork(tf.keras.Model):
         return Branch(norms)
 
     def interpolated_branch(self, target):
-        """A `Branch` for `target` between its trained neighbours: gamma, beta, mean and variance are (1 - a) those of the
-        smaller and a those of the larger one, a = (target - smaller) / (larger - smaller); beyond the ends the nearest's.
+        """A `Branch` for `target` between its neighbours in `settings`: gamma, beta, mean and variance are (1 - a) those of
+        the smaller and a those of the larger one, a = (target - smaller) / (larger - smaller); beyond the ends the nearest's.
         """
-        trained = [setting.resolution for setting in self.trained_settings]
-        smaller = next_smaller(trained, target)
-        larger = min((r for r in trained if r >= target), default=max(trained))
+        known = [setting.resolution for setting in self.settings]
+        smaller = next_smaller(known, target)
+        larger = min((r for r in known if r >= target), default=max(known))
         share = (target - smaller) / (larger - smaller) if larger > smaller else 0.0
         low, high = self.branch(smaller, target).norms, self.branch(larger, target).norms
         return Branch({name: ((1 - share) * low[name] + share * high[name]).astype(low[name].dtype) for name in low})
+
+    def _plain(self, config):
+        """The network of `materialize` by this one's changed config, not built."""
+        return type(self)(**config, dtype=self.dtype_policy)
+
+    def _plain_values(self, setting):
+        """Variables of it that have other values than this one's: name -> value."""
+        return {}
 
     def _extended_config(self, branches):
         return {}
@@ -197,11 +227,6 @@ class SwitchableNetwork(tf.keras.Model):
 
     def _copy_served(self, layer, copy):
         """Give the served form `copy` the values of `layer`, where the family made it."""
-
-
-def fan_out_normal(kernel_size, filters):
-    """The reference's initial kernels: N(0, 2 / (kernel_size^2 filters)), not truncated."""
-    return tf.keras.initializers.RandomNormal(stddev=math.sqrt(2 / (kernel_size**2 * filters)))
 
 
 def check_resolutions(resolutions):

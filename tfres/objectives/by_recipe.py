@@ -10,7 +10,7 @@ def make_objective(recipe):
     training = recipe.training
     common = {name: getattr(training, name) for name in ("kd", "weight_decay", "decay_on", "label_smoothing")}
     if find(recipe.model.arch)[0] == "san":
-        return ScaleDistillation(**common)
+        return ScaleDistillation(**common, normalise=training.kd_type == "topdown_normalised")
     as_float = recipe.model.mode == "float"
     return EnsembleDistillation(
         **common,

@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from quant import ActivationQuantizer, FixedLevels, QuantConv2D, QuantDepthwiseConv2D, lq
-from tfres.models.switchable import SwitchableNetwork, fan_out_normal
+from tfres.layers import FanOutNormal
+from tfres.models.switchable import SwitchableNetwork
 
 
 @tf.keras.saving.register_keras_serializable(package="tfres")
@@ -101,6 +102,16 @@ class RSNet(SwitchableNetwork):
             self.alpha = self.add_weight(name="alpha", shape=(len(self.trained_settings),), initializer="ones")
         super().build(input_shape)
 
+    def _plain(self, config):
+        if config["kind"] == "vgg_small" and config["resolutions"] != self._config["resolutions"][:1]:
+            raise ValueError(
+                "vgg_small has no plain form at other than its largest resolution, whose side its final layer has."
+            )
+        return super()._plain(config)
+
+    def _plain_values(self, setting):
+        return {self.alpha.name: [1.0]}
+
     _served_config = {"weight_bits": None}
 
     def _copy_served(self, layer, copy):
@@ -119,14 +130,15 @@ class RSNet(SwitchableNetwork):
             padding="symmetric" if pytorch else "same",
             groups=groups,
             use_bias=False,
-            kernel_initializer=fan_out_normal(kernel_size, filters)
+            kernel_initializer=FanOutNormal()
             if pytorch
             else tf.keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal"),
             name=name,
         )
 
     def _depthwise(self, kernel_size, strides, name):
-        return _Depthwise(kernel_size, strides=strides, padding="symmetric", use_bias=False, name=name)
+        options = {"strides": strides, "padding": "symmetric", "use_bias": False, "name": name}
+        return QuantDepthwiseConv2D(kernel_size, depthwise_initializer=FanOutNormal(depthwise=True), **options)
 
     def _quantizer(self, name):
         bits = self._config["activation_bits"]
@@ -136,14 +148,6 @@ class RSNet(SwitchableNetwork):
             private = self._config["basis_update"] == "private"
             return FixedLevels(bits, sets=len(self.settings) if private else 1, name=name)
         return ActivationQuantizer(bits, settings=self.settings, update=self._config["basis_update"], name=name)
-
-
-class _Depthwise(QuantDepthwiseConv2D):
-    """Depthwise convolution with the reference's initial values: its fan-out counts all channels."""
-
-    def build(self, input_shape):
-        self.depthwise_initializer = fan_out_normal(self.kernel_size[0], input_shape[-1])
-        super().build(input_shape)
 
 
 def check_mode(kind, mode, weight_bits, activation_bits):

@@ -37,16 +37,33 @@ def plot(path, title, curves):
         title: of the figure.
         curves: label -> `(rows, matplotlib format, colour)`.
     """
+    lines = {
+        label: ({row["macs"] / 1e6: row["top1"] for row in rows}, form, colour)
+        for label, (rows, form, colour) in curves.items()
+    }
+    plot_lines(path, title, lines, "million MACs per picture")
+
+
+def plot_lines(path, title, lines, across="resolution (pixels)"):
+    """Top-1 against something.
+
+    Args:
+        path: of the PNG.
+        title: of the figure.
+        lines: label -> `(mapping of the number across to top-1, matplotlib format, colour)`.
+        across: what the horizontal axis says.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(6, 4), dpi=150)
-    for label, (rows, form, colour) in curves.items():
-        axes.plot([r["macs"] / 1e6 for r in rows], [100 * r["top1"] for r in rows], form, color=colour, label=label)
-    axes.set(xlabel="million MACs per picture", ylabel="top-1 %", title=title)
-    axes.legend()
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), dpi=150)
+    for label, (points, form, colour) in lines.items():
+        points = sorted((float(x), 100 * top1) for x, top1 in points.items())
+        axes.plot(*zip(*points, strict=True), form, color=colour, label=label, markersize=4)
+    axes.set(xlabel=across, ylabel="top-1 %", title=title)
+    axes.legend(fontsize="small")
     axes.grid(alpha=0.3)
     figure.tight_layout()
     with atomic_path(path) as temporary:
