@@ -84,7 +84,8 @@ def markdown(results):
         cells = []
         for name in ("san", "switchable"):
             values = [100 * results["sweeps"][name][mode][r] for r in untrained if mode in results["sweeps"][name]]
-            cells += [percent(sum(values) / len(values)), percent(min(values))] if values else ["as without kernels", ""]
+            same = f"as {mode.replace('ideal', 'proxy')}"  # an RS-Net has no kernels of a resolution's own
+            cells += [percent(sum(values) / len(values)), percent(min(values))] if values else [same, same]
         text.append(f"| {mode} | {' | '.join(cells)} |")
     for size in SIZES:
         values = [100 * results["sweeps"][f"individual r{size}"]["proxy"][r] for r in untrained]
