@@ -12,7 +12,7 @@ from tfres.data.sources import open_source
 from tfres.evaluation.calibration import calibrate as calibrate_setting
 from tfres.recipe import RecipeError
 from tfres.run import Run
-from tfres.settings import Branch, next_smaller
+from tfres.settings import Branch, Setting, next_smaller
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_command_adds_resolutions_to_evaluation_and_export(run, tmp_path, capsys
 def test_calibrated_norms_of_another_checkpoint_are_left_out(run, caplog):
     run.add_calibrated("model-1", {40: Branch({"x": np.zeros(1)}, 0.5)})
     assert run.calibrated("model-2") == {} and "is for checkpoint model-1, not model-2" in caplog.text
-    assert run.calibrated("model-1") == {40: Branch({"x": np.zeros(1)}, 0.5)}
+    assert run.calibrated("model-1") == {Setting(40): Branch({"x": np.zeros(1)}, 0.5)}
 
 
 def test_sweep(run, capsys):

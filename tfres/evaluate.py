@@ -35,6 +35,13 @@ def make_parser():
         "interpolated between trained neighbours), proxy+calibration, ideal+calibration (statistics measured anew); several "
         "are compared. What tfres.calibrate added to the run is left out",
     )
+    parser.add_argument(
+        "--grid",
+        action="store_true",
+        help="networks of several widths: calibrate and evaluate every width at every resolution (--size; default the run's), "
+        "into the run's query table, with a plot; goes on where it was interrupted",
+    )
+    parser.add_argument("--widths", type=float, nargs="+", help="of --grid; default the network's range in steps of 0.05")
     parser.add_argument("--encodings", type=float, nargs="+", help="of SAN: with --inference, one for each --size")
     add_calibration_options(parser)
     parser.add_argument("--data", type=str | None, help="other pictures, as for training; default the run's")
@@ -59,15 +66,18 @@ def main(argv=None):
 
     run = Run(arguments.run)
     recipe = run.recipe()
-    model, crop = session.load_run(run, _checkpoint(run, arguments.epoch), with_calibrated=not arguments.inference)
+    checkpoint = _checkpoint(run, arguments.epoch)
+    model, crop = session.load_run(run, checkpoint, with_calibrated=not arguments.inference)
     sweeping = arguments.sweep is not None or arguments.inference is not None
-    if not sweeping:
+    if not sweeping and not arguments.grid:
         points = _points([setting.resolution for setting in model.settings], arguments.size, arguments.bn_size)
     if arguments.statistics_run:
         other, _ = session.load_run(Run(arguments.statistics_run))
         session.borrow_statistics(model, arguments.bn_size, other, arguments.size[0])
     data = dataclasses.replace(recipe.data, source=arguments.data or recipe.data.source)
     source = open_source(data, recipe.model.classes)
+    if arguments.grid:
+        return _grid(run, checkpoint, model, crop, source, dataclasses.replace(recipe, data=data), arguments)
     if sweeping:
         return _sweep(run, model, crop, source, dataclasses.replace(recipe, data=data), arguments)
     everything = arguments.size is None and len(points) > 1
@@ -89,6 +99,10 @@ def _check(arguments):
     for name in ("sweep", "size"):
         if min(arguments[name] or [1]) <= 0:
             raise RecipeError(f"`{name}` must be positive sizes. Received: {arguments[name]}.")
+    if arguments.grid and (arguments.sweep is not None or arguments.inference or arguments.bn_size):
+        raise RecipeError("`grid` goes without sweep, inference and bn-size.")
+    if arguments.widths and not arguments.grid:
+        raise RecipeError(f"`widths` needs `grid`. Received: widths={arguments.widths}.")
     if arguments.step < 1:
         raise RecipeError(f"`step` must be positive. Received: step={arguments.step}.")
     check_calibration_options(arguments)
@@ -157,9 +171,39 @@ def _sweep(run, model, crop, source, recipe, arguments):
     return 0
 
 
+def _grid(run, checkpoint, model, crop, source, recipe, arguments):
+    import pathlib
+
+    from tfres import session
+    from tfres.data.faults import explained
+    from tfres.evaluation import grid, table
+
+    if not hasattr(model, "width_range"):
+        raise RecipeError(f"`grid` is for networks of several widths; {recipe.model.arch} has one (see --sweep).")
+    low, high = model.width_range
+    steps = round((high - low) / 0.05)
+    widths = arguments.widths or sorted({low, *(round(high - 0.05 * i, 4) for i in range(steps)), high})
+    wrong = [width for width in widths if not low <= width <= high]
+    if wrong:
+        raise RecipeError(f"`widths` must be between {low:g} and {high:g}, the range of the training. Received: {wrong}.")
+    settings = grid.grid(widths, arguments.size or recipe.model.resolutions)
+    pictures = session.calibration_pictures(recipe, source, arguments.batches, arguments.cut)
+    name = pathlib.Path(checkpoint).name
+    with explained(source):
+        results = grid.evaluate_grid(run, name, model, crop, source, recipe.data, settings, pictures)
+    grid.plot_grid(results, run.path / "grid.png", run.name)
+    if arguments.json:
+        print(json.dumps(results, indent=1))
+    else:
+        table.show_table(results)
+    return 0
+
+
 def _checkpoint(run, epoch):
     if epoch is None:
-        return None
+        from tfres.engines.checkpoints import find_checkpoint
+
+        return find_checkpoint(run.checkpoints)
     from tfres.session import checkpoint_of_step
 
     return checkpoint_of_step(run, epoch * run.facts()["steps_per_epoch"])

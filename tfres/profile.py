@@ -47,8 +47,7 @@ def main(argv=None):
         model, _ = session.load_run(run)
     results = table.profile(model, arguments.batch, arguments.repeats)
     if run is not None:
-        known = json.loads(run.table.read_text()) if run.table.exists() else {"rows": []}
-        table.save_table(table.merge(known, results), run.table)
+        table.save_table(table.merge(run.read_table(), results), run.table)
     if arguments.json:
         print(json.dumps(results))
     else:

@@ -20,7 +20,8 @@ class ModelRecipe:
     """The network.
 
     Args:
-        arch: a network of `tfres.models.presets`: RS-Nets (resnet18, ...), SAN (meta_resnet18, ...).
+        arch: a network of `tfres.models.presets`: RS-Nets (resnet18, ...), SAN (meta_resnet18, ...), MutualNet
+            (mutual_mobilenet_v1, ...).
         mode: float (PyTorch's layout), or an arrangement of the quantized half: resnet (float activations), preact or
             preact_typeA. Null: float without bits, else preact. It also decides the defaults of other fields, see
             `CONVENTIONS`.
@@ -35,6 +36,11 @@ class ModelRecipe:
         initial_kernels: of SAN: generated (the reference's initial values) or plain (an RS-Net's, the same at every
             resolution; for short trainings).
         stride_in: convolution of a bottleneck that has the stride, 3x3 or 1x1; null for 3x3, or what `init` needs.
+        width_range: of MutualNet: smallest and largest width; null for the preset's.
+        width_mults: of MutualNet: widths trained in every step, with statistics of their own; null for both ends of the range.
+        private: of MutualNet: gamma and beta belong to the width (slimmable networks with switches).
+        divisor: of MutualNet: channels are multiples of it.
+        dropout: of wide residual networks.
     """
 
     arch: str = "resnet20"
@@ -49,8 +55,16 @@ class ModelRecipe:
     encodings: dict[int, float] | None = None
     initial_kernels: Literal["generated", "plain"] = "generated"
     stride_in: Literal["3x3", "1x1"] | None = None
+    width_range: list[float] | None = None
+    width_mults: list[float] | None = None
+    private: bool = False
+    divisor: int = 8
+    dropout: float = 0.0
 
     def __post_init__(self):
+        _require(self.width_range is None or len(self.width_range) == 2, "width_range", "two widths", self.width_range)
+        _require(self.divisor > 0, "divisor", "positive", self.divisor)
+        _require(0 <= self.dropout < 1, "dropout", "in [0, 1)", self.dropout)
         for name in ("weight_bits", "activation_bits"):
             value = getattr(self, name)
             _require(1 <= value <= 8 or value == 32, name, "an integer from 1 to 8, or 32 for float", value)
@@ -77,10 +91,13 @@ class DataRecipe:
         batch_size: images per step over all devices.
         side: pixels of the one crop per picture from which the step makes all resolutions; null for the larger of the
             preset's and the model's largest resolution.
-        crop: random crop in training: pad (by an eighth on every side, then crop), area (8-100 % of the area, aspect
-            3/4 to 4/3, resized) or none; null for pad on cifar10, area otherwise.
-        rules: whose cutting and host-side resizing: torchvision (antialiased bilinear; evaluation resizes every picture anew
-            for each resolution) or tensorpack (cubic; evaluation makes all resolutions from one crop).
+        crop: random crop in training: pad (by an eighth on every side, then crop), reflect (the same with the picture's
+            mirror image around it), area (8-100 % of the area, aspect 3/4 to 4/3, resized) or none; null for pad on cifar10,
+            area otherwise.
+        smallest_area: share of the picture that crop area takes at least.
+        rules: whose cutting and host-side resizing: torchvision (antialiased bilinear) or tensorpack (cubic).
+        evaluation_cut: each (evaluation resizes every picture anew for each resolution) or once (it makes all resolutions
+            from one crop); null for each with rules torchvision, once with tensorpack and in MutualNet.
         antialias: with rules torchvision; false resizes the training crop by plain bilinear also where it shrinks: faster to
             feed, but not the reference's pictures.
         resize: how the step makes the smaller resolutions: nearest, bilinear (antialiased) or align_corners.
@@ -102,8 +119,10 @@ class DataRecipe:
     source: str = "cifar10"
     batch_size: int = 128
     side: int | None = None
-    crop: Literal["pad", "area", "none"] | None = None
+    crop: Literal["pad", "reflect", "area", "none"] | None = None
+    smallest_area: float = 0.08
     rules: Literal["torchvision", "tensorpack"] | None = None
+    evaluation_cut: Literal["each", "once"] | None = None
     antialias: bool = True
     resize: Literal["nearest", "bilinear", "align_corners"] | None = None
     flip: Literal["shared", "independent", "none"] | None = None
@@ -119,9 +138,15 @@ class DataRecipe:
     service: str | None = None
     cache: str | None = None
 
+    @property
+    def cuts_anew(self):
+        """Whether evaluation cuts every picture anew for each resolution."""
+        return (self.evaluation_cut or ("each" if self.rules == "torchvision" else "once")) == "each"
+
     def __post_init__(self):
         _require(self.batch_size > 0, "batch_size", "positive", self.batch_size)
         _require(self.side is None or self.side > 0, "side", "positive", self.side)
+        _require(0 < self.smallest_area <= 1, "smallest_area", "in (0, 1]", self.smallest_area)
         _require(self.fake_size > 0, "fake_size", "positive", self.fake_size)
         _require(self.limit is None or self.limit > 0, "limit", "positive", self.limit)
         _require(self.lighting is None or self.lighting >= 0, "lighting", "zero or positive", self.lighting)
@@ -156,10 +181,13 @@ class TrainingRecipe:
         weight_decay: factor of the L2 term; null for 1e-4 in mode float, else 5e-5.
         decay_on: kernels (of convolutions and the final layer) or all (norms, biases and alpha too); null for all in mode
             float, else kernels.
-        kd: distillation; in RS-Nets from an ensemble and from larger resolutions, in SAN from larger resolutions.
+        kd: distillation; in RS-Nets from an ensemble and from larger resolutions, in SAN from larger resolutions, in MutualNet
+            from the full network (without it the others learn from the labels).
         kd_type: of RS-Nets: ens_topdown (larger resolutions teach smaller ones too) or ens. Of SAN: topdown, or
             topdown_normalised (its weight does not grow with the number of resolutions). Null for the first.
         temperature: of RS-Nets' distillation.
+        random_widths: of MutualNet: sub-networks of random width in every step.
+        random_sides: of MutualNet: sub-networks see the pictures at a random resolution; false: at the largest.
         label_smoothing: share of the label's weight spread over all classes.
         precision: float32, mixed_bfloat16 or mixed_float16 (with loss scaling); keras engine.
         accumulate: parts that a step's batch is cut into, run one after another as so many replicas would; keras engine.
@@ -193,6 +221,8 @@ class TrainingRecipe:
     kd: bool = False
     kd_type: Literal["ens_topdown", "ens", "topdown", "topdown_normalised"] | None = None
     temperature: float = 1.0
+    random_widths: int = 2
+    random_sides: bool = True
     label_smoothing: float = 0.0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     accumulate: int = 1
@@ -212,6 +242,7 @@ class TrainingRecipe:
             value = getattr(self, name)
             _require(value is None or value >= 0, name, "zero or positive", value)
         _require(self.steps_per_epoch is None or self.steps_per_epoch > 0, "steps_per_epoch", "positive", self.steps_per_epoch)
+        _require(self.random_widths >= 0, "random_widths", "zero or positive", self.random_widths)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
         _require(self.ema is None or 0 < self.ema < 1, "ema", "between 0 and 1", self.ema)
         _require(self.accumulate > 0, "accumulate", "positive", self.accumulate)
@@ -223,7 +254,7 @@ class TrainingRecipe:
 
 
 # What a field that is left out (null) becomes, by group: in mode float as the float half of RS-Nets, otherwise as the
-# quantized half. The user's value always wins.
+# quantized half; in MutualNet as its reference. The user's value always wins.
 CONVENTIONS = {
     "float": {
         "data": {"rules": "torchvision", "resize": "bilinear", "flip": "independent", "lighting": 0.0,
@@ -234,6 +265,11 @@ CONVENTIONS = {
         "data": {"rules": "tensorpack", "resize": "nearest", "flip": "shared", "channel_order": "rgb"},
         "training": {"engine": "tensorpack", "learning_rate": 0.05, "nesterov": True, "weight_decay": 5e-5,
                      "decay_on": "kernels"},
+    },
+    "mutualnet": {
+        "data": {"rules": "torchvision", "evaluation_cut": "once", "resize": "align_corners", "flip": "shared",
+                 "lighting": 0.0, "channel_order": "rgb"},
+        "training": {"engine": "keras", "learning_rate": 0.1, "nesterov": True, "weight_decay": 1e-4, "decay_on": "kernels"},
     },
 }  # fmt: skip
 # Fields of the training that only the keras engine honours, with the values that ask for nothing.
@@ -260,14 +296,17 @@ class Recipe:
         """
         return _build(cls, values, "")
 
-    def with_conventions(self):
+    def with_conventions(self, name=None):
         """The recipe with fields that are left out filled in from `CONVENTIONS`.
+
+        Args:
+            name: key of `CONVENTIONS`; None for the one of the mode.
 
         Raises:
             RecipeError: options that the engine does not have.
         """
         mode = self.model.arrangement
-        convention = CONVENTIONS["float" if mode == "float" else "quantized"]
+        convention = CONVENTIONS[name or ("float" if mode == "float" else "quantized")]
         data, training = (_filled(getattr(self, group), convention[group]) for group in ("data", "training"))
         model = dataclasses.replace(self.model, mode=mode, stride_in=self.model.stride_in or "3x3")
         return Recipe(model, data, training)

@@ -15,7 +15,7 @@ import yaml
 
 from tfres.files import atomic_path, replace_link, write_text
 from tfres.recipe import Recipe, RecipeError
-from tfres.settings import Branch
+from tfres.settings import Branch, Setting
 
 logger = logging.getLogger(__name__)
 _PACKAGES = (
@@ -27,7 +27,7 @@ class Run:
     """A run's folder and what is in it. Nothing is written outside (but the link `latest` beside it).
 
     `recipe.yaml` (resolved), `run.json` (versions, classes, statistics of the data), `checkpoints/`, `metrics.csv`,
-    `tensorboard/`, `table.json`, `accuracy.png`, `calibrated.npz`, `sweep.json`, `sweep.png`.
+    `tensorboard/`, `table.json`, `accuracy.png`, `calibrated.npz`, `sweep.json`, `sweep.png`, `grid.png`.
     """
 
     def __init__(self, path):
@@ -45,16 +45,20 @@ class Run:
     def plot(self):
         return self.path / "accuracy.png"
 
+    def read_table(self):
+        """The query table as it is, without rows where there is none."""
+        return json.loads(self.table.read_text()) if self.table.exists() else {"rows": []}
+
     def add_calibrated(self, checkpoint, branches):
-        """Keep `Branch`es of further resolutions (see `calibrated`) beside those that are there for the same checkpoint."""
-        merged = {**self.calibrated(checkpoint), **branches}
-        arrays = {f"{r}:{name}": value for r, branch in merged.items() for name, value in branch.norms.items()}
-        arrays |= {f"{r}:": branch.encoding for r, branch in merged.items() if branch.encoding is not None}
+        """Keep `Branch`es of further settings (see `calibrated`) beside those that are there for the same checkpoint."""
+        merged = {**self.calibrated(checkpoint), **{Setting.parse(key): branch for key, branch in branches.items()}}
+        arrays = {f"{key}:{name}": value for key, branch in merged.items() for name, value in branch.norms.items()}
+        arrays |= {f"{key}:": branch.encoding for key, branch in merged.items() if branch.encoding is not None}
         with atomic_path(self._calibrated) as temporary, open(temporary, "wb") as file:
             np.savez(file, checkpoint=checkpoint, **arrays)
 
     def calibrated(self, checkpoint):
-        """Resolution -> `Branch` that was calibrated for a checkpoint, by its name.
+        """Setting -> `Branch` that was calibrated for a checkpoint, by its name.
 
         What was calibrated for another checkpoint does not fit and is left out, with a warning.
         """
@@ -68,12 +72,12 @@ class Run:
                 )
                 return {}
             for key in stored.files:
-                resolution, colon, name = key.partition(":")
+                setting, colon, name = key.partition(":")
                 if name:
-                    norms.setdefault(int(resolution), {})[name] = stored[key]
+                    norms.setdefault(setting, {})[name] = stored[key]
                 elif colon:
-                    encodings[int(resolution)] = float(stored[key])
-        return {resolution: Branch(norms[resolution], encodings.get(resolution)) for resolution in norms}
+                    encodings[setting] = float(stored[key])
+        return {Setting.parse(key): Branch(norms[key], encodings.get(key)) for key in norms}
 
     @property
     def _calibrated(self):

@@ -12,10 +12,10 @@ from tfres.engines import checkpoints
 from tfres.engines.training import load_weights, make_crop
 from tfres.layers import SwitchableBatchNorm
 from tfres.models.presets import find
-from tfres.recipe import Recipe, RecipeError
+from tfres.recipe import CONVENTIONS, Recipe, RecipeError, TrainingRecipe
 
 # Kinds of distillation by family, the default first.
-_KD_TYPES = {"rsnet": ("ens_topdown", "ens"), "san": ("topdown", "topdown_normalised")}
+_KD_TYPES = {"rsnet": ("ens_topdown", "ens"), "san": ("topdown", "topdown_normalised"), "mutualnet": (None,)}
 
 
 def resolve(recipe):
@@ -34,7 +34,7 @@ def resolve(recipe):
     family, _, preset, _ = _network(recipe.model)
     if recipe.training.init:
         recipe = pretrained.prepare(recipe)
-    recipe = recipe.with_conventions()
+    recipe = recipe.with_conventions(convention(family))
     recipe = dataclasses.replace(recipe, training=_teaching(family, recipe.training))
     resolutions = sorted(recipe.model.resolutions or preset["resolutions"], reverse=True)
     side = recipe.data.side or max(*resolutions, *preset["resolutions"])
@@ -54,6 +54,11 @@ def resolve(recipe):
     return dataclasses.replace(recipe, model=model, data=data), source
 
 
+def convention(family):
+    """Key of `CONVENTIONS` of a family; None for the mode's."""
+    return family if family in CONVENTIONS else None
+
+
 def _teaching(family, training):
     """The `TrainingRecipe` with the family's kind of distillation.
 
@@ -63,9 +68,16 @@ def _teaching(family, training):
     kinds = _KD_TYPES[family]
     kind = training.kd_type or kinds[0]
     if kind not in kinds:
-        raise RecipeError(f"`kd_type` must be one of {', '.join(kinds)} for {family}. Received: kd_type={kind!r}.")
-    if family != "rsnet" and training.temperature != 1:
-        raise RecipeError(f"`temperature` belongs to RS-Nets. Received: temperature={training.temperature!r}.")
+        known = ", ".join(map(str, kinds)).replace("None", "left out")
+        raise RecipeError(f"`kd_type` must be one of {known} for {family}. Received: kd_type={kind!r}.")
+    owners = {"temperature": ("rsnet", "RS-Nets"), "random_widths": ("mutualnet",) * 2, "random_sides": ("mutualnet",) * 2}
+    for name, (owner, called) in owners.items():
+        value = getattr(training, name)
+        if family != owner and value != getattr(TrainingRecipe, name):
+            raise RecipeError(f"`{name}` belongs to {called}. Received: {name}={value!r}.")
+    for name, neutral in (("engine", "keras"), ("low_memory", False)):
+        if family == "mutualnet" and getattr(training, name) != neutral:
+            raise RecipeError(f"`{name}` must be {neutral} for mutualnet. Received: {name}={getattr(training, name)!r}.")
     return dataclasses.replace(training, kd_type=kind)
 
 
@@ -82,7 +94,7 @@ def _network(recipe):
         for field in dataclasses.fields(recipe):
             value = getattr(recipe, field.name)
             if field.name in known:
-                arguments[field.name] = value
+                arguments |= {} if value is None else {field.name: value}
             elif field.name != "arch" and value != field.default:
                 raise RecipeError(f"`{field.name}` is no option of {recipe.arch}. Received: {field.name}={value!r}.")
         kind.check({**preset, **arguments})
@@ -95,11 +107,11 @@ def _network(recipe):
 
 def build_architecture(recipe):
     """A network of a `ModelRecipe` that no data belong to, with the preset's resolutions and classes where it has none."""
-    _, _, preset, _ = _network(recipe)
+    family, _, preset, _ = _network(recipe)
     whole = dataclasses.replace(
         recipe, resolutions=recipe.resolutions or list(preset["resolutions"]), classes=recipe.classes or preset["classes"]
     )
-    return build_model(Recipe(whole).with_conventions().model)
+    return build_model(Recipe(whole).with_conventions(convention(family)).model)
 
 
 def build_model(recipe, **overrides):
@@ -154,7 +166,7 @@ def calibration_pictures(recipe, source, batches, cut="training"):
     def pictures(resolution):
         crop = make_crop(dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, resolutions=[resolution])))
         if cut == "evaluation":
-            anew = recipe.data.rules == "torchvision" and recipe.data.crop == "area"
+            anew = recipe.data.cuts_anew and recipe.data.crop == "area"
             side = resolution if anew else recipe.data.side
             data = dataclasses.replace(recipe.data, crop="none", side=side, augment=[])
             for images, _, _ in itertools.islice(training_batches(source, data, seed), batches):

@@ -156,7 +156,7 @@ def test_dtype_reaches_all_layers(policy):
         ("mobilenetv2", {"mode": "preact"}, "`mode` must be float for mobilenet_v2"),
         ("resnet18", {"mode": "float", "activation_bits": 2}, "must be 32 in mode float"),
         ("resnet50", {"stride_in": "5x5"}, "`stride_in` must be 3x3 or 1x1"),
-        ("resnet18", {"calibrated": (64,)}, "`resolutions` must be distinct positive integers"),
+        ("resnet18", {"calibrated": (64,)}, "`calibrated` must be distinct and not trained"),
     ],
 )
 def test_bad_arguments(arch, arguments, message):

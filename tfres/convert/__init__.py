@@ -3,7 +3,7 @@
 import difflib
 import importlib
 
-FAMILIES = ("rsnet", "rsnet_quant", "san")
+FAMILIES = ("rsnet", "rsnet_quant", "san", "mutualnet")
 
 __all__ = ["FAMILIES", "from_reference"]
 

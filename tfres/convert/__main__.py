@@ -36,6 +36,7 @@ def main(argv=None):
     from tfres.engines import checkpoints
     from tfres.engines.training import variable_name
     from tfres.run import Run
+    from tfres.session import convention
 
     run = Run(arguments.out)
     if run.exists():
@@ -53,7 +54,8 @@ def main(argv=None):
     except ValueError as error:
         raise RecipeError(str(error)) from error
     recipe = family.recipe(arguments.arch, model.get_config())
-    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, source=arguments.data)).with_conventions()
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, source=arguments.data))
+    recipe = recipe.with_conventions(convention(arguments.family))
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     saver = checkpoints.make_saver({variable_name(variable): variable for variable in model.weights}, run.checkpoints, 1)
     checkpoints.save(saver, None, run.checkpoints, 0)

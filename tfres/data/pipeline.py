@@ -24,7 +24,7 @@ def steps_in(split, batch_size):
     return split.size // batch_size
 
 
-def training_batches(source, recipe, seed, first_step=0, draws=0, replicas=1, pipeline=(0, 1)):
+def training_batches(source, recipe, seed, first_step=0, draws=0, replicas=1, pipeline=(0, 1), shared=0):
     """Endless training batches from step `first_step` on; the same whether or not a run was interrupted.
 
     Order, crops and draws depend on `seed`, the pass and the position only, not on how a step's batch is spread over replicas.
@@ -38,12 +38,13 @@ def training_batches(source, recipe, seed, first_step=0, draws=0, replicas=1, pi
         seed: integer.
         first_step: steps already made.
         draws: uniform random numbers per picture for the part that is left to the device.
+        shared: further numbers that all pictures of a step have in common, behind these.
         replicas: number of replicas that share a step's batch of `recipe.batch_size`.
         pipeline: `(number, count)` of this pipeline, where several feed the replicas.
 
     Returns:
         `tf.data.Dataset` of one replica's uint8 RGB `(batch_size / replicas, side, side, 3)`, labels (int32 `(batch,)`, or
-        float32 `(batch, classes)` where an augmentation mixes them) and float32 draws `(batch, draws)`.
+        float32 `(batch, classes)` where an augmentation mixes them) and float32 draws `(batch, draws + shared)`.
 
     Raises:
         DataError: a batch that cannot be spread so, or `crop` or `service` that pictures in memory cannot have.
@@ -73,13 +74,15 @@ def training_batches(source, recipe, seed, first_step=0, draws=0, replicas=1, pi
 
     def finish(positions, images, labels):
         # One table of draws for the whole step, of which this is a part.
-        table = tf.random.stateless_uniform([batch, 2 + draws], _pair(seed, positions[0] // batch))
+        width = 2 + draws + shared
+        table = tf.random.stateless_uniform([batch, width], _pair(seed, positions[0] // batch))
+        table = tf.where(tf.range(width) < 2 + draws, table, table[:1])
         first = tf.cast(positions[0] % batch, tf.int32)
-        mine = tf.ensure_shape(table[first : first + batch // replicas], [batch // replicas, 2 + draws])
+        mine = tf.ensure_shape(table[first : first + batch // replicas], [batch // replicas, width])
         if isinstance(split, ArraySplit):
             images = _memory_pictures(split, images, recipe)
-        if recipe.crop == "pad":
-            images = transforms.pad_crop(images, mine[:, :2])
+        if recipe.crop in ("pad", "reflect"):
+            images = transforms.pad_crop(images, mine[:, :2], "REFLECT" if recipe.crop == "reflect" else "CONSTANT")
         labels = _checked(labels, len(source.classes))
         for layer in layers:
             images, labels = layer(images, labels)
@@ -96,7 +99,7 @@ def training_batches(source, recipe, seed, first_step=0, draws=0, replicas=1, pi
 def validation_batches(source, recipe, resolutions):
     """The validation split in order, the last batch smaller.
 
-    Rules "tensorpack": every picture is cut once, at `recipe.side`, and that crop serves all resolutions. "torchvision": it is
+    Every picture is cut once, at `recipe.side`, and that crop serves all resolutions; or, where `recipe.cuts_anew`, it is
     resized and cut anew for each. Pictures in memory of the right size stay whole.
 
     Args:
@@ -109,7 +112,7 @@ def validation_batches(source, recipe, resolutions):
         `MultiResolutionCrop.at`, and int32 labels `(batch,)`.
     """
     split = source.validation
-    sides = list(resolutions) if recipe.rules == "torchvision" else [recipe.side]
+    sides = list(resolutions) if recipe.cuts_anew else [recipe.side]
 
     def prepare(example):
         picture, label = _fetch(split, example)
@@ -159,7 +162,7 @@ def _fetch(split, example):
 
 def _training_picture(picture, recipe, seed):
     if recipe.crop == "area":
-        return transforms.area_crop(picture, recipe.side, seed, recipe.rules, recipe.antialias)
+        return transforms.area_crop(picture, recipe.side, seed, recipe.rules, recipe.antialias, recipe.smallest_area)
     return transforms.centre_crop(transforms.decode(picture), recipe.side, recipe.rules)
 
 

@@ -111,10 +111,10 @@ def centre_crop(image, side, rules="tensorpack", shortest_edge=None):
     return tf.ensure_shape(image[top : top + side, left : left + side], [side, side, 3])
 
 
-def area_crop(encoded, side, seed, rules="tensorpack", antialias=True):
+def area_crop(encoded, side, seed, rules="tensorpack", antialias=True, smallest=0.08):
     """Random area and aspect crop resized to a square; of a JPEG only the crop is decoded.
 
-    Ten tries of area U(0.08, 1) of the picture. "tensorpack": aspect U(3/4, 4/3), width and height swapped half of the
+    Ten tries of area U(smallest, 1) of the picture. "tensorpack": aspect U(3/4, 4/3), width and height swapped half of the
     time, a corner that excludes the last position; bicubic; when no try fits, shortest edge to `side` and centre crop.
     "torchvision": log aspect U(ln 3/4, ln 4/3), any corner; antialiased bilinear; when no try fits, the middle of the
     picture trimmed to an aspect between 3/4 and 4/3.
@@ -125,6 +125,7 @@ def area_crop(encoded, side, seed, rules="tensorpack", antialias=True):
         seed: int32 `(2,)`.
         rules: see above.
         antialias: of "torchvision", see `resize_bilinear`.
+        smallest: share of the picture.
 
     Returns:
         uint8 `(side, side, 3)`.
@@ -143,9 +144,9 @@ def area_crop(encoded, side, seed, rules="tensorpack", antialias=True):
 
     draws = tf.random.stateless_uniform([5, _TRIES], seed)
     if rules == "torchvision":
-        image = resize_bilinear(cut(torchvision_window(shape[0], shape[1], draws)), side, side, antialias)
+        image = resize_bilinear(cut(torchvision_window(shape[0], shape[1], draws, smallest)), side, side, antialias)
     else:
-        window, fits = tensorpack_window(shape[0], shape[1], draws)
+        window, fits = tensorpack_window(shape[0], shape[1], draws, smallest)
         image = tf.cond(
             fits,
             lambda: resize_cubic(cut(window), side, side),
@@ -154,30 +155,32 @@ def area_crop(encoded, side, seed, rules="tensorpack", antialias=True):
     return tf.ensure_shape(image, [side, side, 3])
 
 
-def pad_crop(images, draws):
-    """Every picture of the batch padded by an eighth of its side with zeros, then cut at a random place.
+def pad_crop(images, draws, mode="CONSTANT"):
+    """Every picture of the batch padded by an eighth of its side, then cut at a random place.
 
     Args:
         images: uint8 `(batch, side, side, 3)`.
         draws: `(batch, 2)`, uniform in [0, 1).
+        mode: of `tf.pad`: zeros, or "REFLECT".
     """
     side = images.shape[1]
     pad = side // 8
-    padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+    padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]], mode)
     offset = tf.cast(draws * (2 * pad + 1), tf.int32)
     rows = offset[:, :1] + tf.range(side)
     columns = offset[:, 1:] + tf.range(side)
     return tf.gather(tf.gather(padded, rows, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def tensorpack_window(height, width, draws):
+def tensorpack_window(height, width, draws, smallest=0.08):
     """First try that fits as `[top, left, height, width]`, and whether one did.
 
     Args:
         height, width: of the picture.
         draws: `(5, tries)`, uniform in [0, 1).
+        smallest: share of the picture that the window takes at least.
     """
-    area = tf.cast(height * width, tf.float32) * (0.08 + 0.92 * draws[0])
+    area = tf.cast(height * width, tf.float32) * (smallest + (1 - smallest) * draws[0])
     aspect = 0.75 + (1.333 - 0.75) * draws[1]
     w = tf.cast(tf.sqrt(area * aspect) + 0.5, tf.int32)
     h = tf.cast(tf.sqrt(area / aspect) + 0.5, tf.int32)
@@ -192,14 +195,14 @@ def tensorpack_window(height, width, draws):
     return tf.stack([top, left, h, w]), tf.reduce_any(fits)
 
 
-def torchvision_window(height, width, draws):
+def torchvision_window(height, width, draws, smallest=0.08):
     """First try that fits, else the trimmed middle, as `[top, left, height, width]`.
 
     Args:
         height, width: of the picture.
         draws: `(5, tries)`, uniform in [0, 1): area, aspect, (unused), top, left.
     """
-    area = tf.cast(height * width, tf.float32) * (0.08 + 0.92 * draws[0])
+    area = tf.cast(height * width, tf.float32) * (smallest + (1 - smallest) * draws[0])
     aspect = tf.exp(math.log(3 / 4) + (math.log(4 / 3) - math.log(3 / 4)) * draws[1])
     w = tf.cast(tf.round(tf.sqrt(area * aspect)), tf.int32)
     h = tf.cast(tf.round(tf.sqrt(area / aspect)), tf.int32)

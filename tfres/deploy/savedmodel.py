@@ -8,6 +8,7 @@ import tempfile
 import tensorflow as tf
 
 from tfres.data.transforms import centre_crop, decode
+from tfres.settings import Setting
 
 FORMS = ("shared", "separate")
 
@@ -50,10 +51,12 @@ def export_savedmodel(model, crop, out, name, classes, table=None, rules="tensor
     chosen = sorted({model.resolve(setting) for setting in settings or model.settings}, reverse=True)
     if form == "shared":
         served = model.to_served()
-        networks = {setting: (served, model.settings.index(setting)) for setting in chosen}
+        networks = {setting: (served, setting) for setting in chosen}
     else:
-        networks = {setting: (model.materialize(setting).to_served(), 0) for setting in chosen}
-    any_size = form == "shared" and not settings and len(chosen) > 1
+        plain = {setting: model.materialize(setting).to_served() for setting in chosen}
+        networks = {setting: (network, network.settings[0]) for setting, network in plain.items()}
+    by_resolution = all(setting == Setting(setting.resolution) for setting in chosen)
+    any_size = form == "shared" and not settings and len(chosen) > 1 and by_resolution
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=parent) as folder:
         folder = pathlib.Path(folder)
@@ -74,7 +77,7 @@ def _served(networks, crop, rules, any_size):
     """What is saved and its signatures.
 
     Args:
-        networks: setting -> `(served network, number of the setting in it)`, the largest setting first.
+        networks: setting -> `(served network, its setting there)`, the largest setting first.
         crop, rules: as above.
         any_size: with `serve_any`.
     """
@@ -82,16 +85,16 @@ def _served(networks, crop, rules, any_size):
     models = {id(model): model for model, _ in networks.values()}
     root.model_variables = [variable for model in models.values() for variable in model.weights]
     traced = {key: _network(model) for key, model in models.items()}
-    (largest, (model, number)), *_ = networks.items()
+    (largest, (model, inner)), *_ = networks.items()
 
-    def classify(model, images, shares):
-        logits = traced[id(model)](images, shares)
+    def classify(model, images, setting):
+        logits = traced[id(model)](images, setting)
         return {"logits": logits, "probabilities": tf.nn.softmax(logits), "class": tf.argmax(logits, axis=-1)}
 
-    def serve(setting, model, number):
+    def serve(setting, model, inner):
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
         def signature(images):
-            return classify(model, crop.at(images, setting.resolution), tf.one_hot(number, len(model.settings)))
+            return classify(model, crop.at(images, setting.resolution), model.served_setting(inner))
 
         return signature.get_concrete_function()
 
@@ -100,7 +103,7 @@ def _served(networks, crop, rules, any_size):
         side = largest.resolution
         cut = lambda picture: centre_crop(decode(picture), side, rules)  # noqa: E731
         images = tf.map_fn(cut, encoded, fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8))
-        return classify(model, crop.at(images, side), tf.one_hot(number, len(model.settings)))
+        return classify(model, crop.at(images, side), model.served_setting(inner))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
     def any_side(images):
@@ -121,11 +124,11 @@ def _served(networks, crop, rules, any_size):
 
 
 def _network(model):
-    """The served network as one traced function of images and shares of its settings."""
+    """The served network as one traced function of images and setting."""
     images = tf.TensorSpec([None, None, None, 3], model.compute_dtype)
 
-    @tf.function(input_signature=[images, tf.TensorSpec([len(model.settings)], tf.float32)])
-    def network(images, shares):
-        return tf.cast(model.logits(images, shares, training=False), tf.float32)
+    @tf.function(input_signature=[images, tf.TensorSpec.from_tensor(model.served_setting(model.settings[0]))])
+    def network(images, setting):
+        return tf.cast(model.logits(images, setting, training=False), tf.float32)
 
     return network

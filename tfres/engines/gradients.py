@@ -20,8 +20,9 @@ def all_settings(network, crop, objective, batch, scale):
         the `StepScope` with the statistics.
     """
     images, labels, draws = batch
+    own, shared = draws[:, : crop.draws], draws[0, crop.draws :]
     with StepScope() as scope, tf.GradientTape() as tape:
-        terms = objective(network, crop(images, draws=draws, training=True), labels).terms
+        terms = objective(network, crop(images, draws=own, training=True), labels, shared).terms
         loss = scale(tf.add_n(list(terms.values())))
     return terms, tape.gradient(loss, network.trainable_variables), scope
 

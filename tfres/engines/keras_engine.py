@@ -131,10 +131,8 @@ def run(plan):
     replicas = strategy.num_replicas_in_sync
 
     def batches(number, count):
-        draws = model.crop.draws
-        return training_batches(
-            plan.source, recipe.data, recipe.training.seed, plan.first_step, draws, replicas, (number, count)
-        )
+        draws, shared, seed = model.crop.draws, model.objective.draws, recipe.training.seed
+        return training_batches(plan.source, recipe.data, seed, plan.first_step, draws, replicas, (number, count), shared)
 
     if replicas == 1:
         data = batches(0, 1)

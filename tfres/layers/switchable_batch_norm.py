@@ -51,26 +51,27 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         }
 
     def build(self, input_shape):
-        def add(setting, name, initializer, trainable):
-            return self.add_weight(
-                name=f"{setting}_{name}",
-                shape=(input_shape[-1],),
-                initializer=initializer,
-                trainable=trainable,
-                experimental_autocast=False,
-                aggregation=tf.VariableAggregation.MEAN,
-            )
-
+        channels = input_shape[-1]
         self._branches = {
             setting: {
-                "gamma": add(setting, "gamma", self.gamma_initializer, True),
-                "beta": add(setting, "beta", "zeros", True),
-                "moving_mean": add(setting, "moving_mean", "zeros", False),
-                "moving_variance": add(setting, "moving_variance", "ones", False),
+                "gamma": self._add(f"{setting}_gamma", channels, self.gamma_initializer, True),
+                "beta": self._add(f"{setting}_beta", channels, "zeros", True),
+                "moving_mean": self._add(f"{setting}_moving_mean", channels, "zeros", False),
+                "moving_variance": self._add(f"{setting}_moving_variance", channels, "ones", False),
             }
             for setting in self.settings
         }
         super().build(input_shape)
+
+    def _add(self, name, channels, initializer, trainable):
+        return self.add_weight(
+            name=name,
+            shape=(channels,),
+            initializer=initializer,
+            trainable=trainable,
+            experimental_autocast=False,
+            aggregation=tf.VariableAggregation.MEAN,
+        )
 
     def branch(self, setting=None):
         """The four variables used at `setting`, by name."""
@@ -79,18 +80,28 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
             raise ValueError(f"`setting` must be one of {', '.join(self.settings)}. Received: setting={name}.")
         return self._branches[name]
 
-    def call(self, inputs, setting=None, training=None):
+    def affine(self, setting=None):
+        """Gamma and beta used at `setting`."""
         branch = self.branch(setting)
-        gamma, beta = branch["gamma"], branch["beta"]
+        return branch["gamma"], branch["beta"]
+
+    def slot(self, setting=None):
+        """Name of the statistics that training at `setting` moves, or None."""
+        return self.settings[0] if setting is None else str(setting)
+
+    def call(self, inputs, setting=None, training=None):
+        gamma, beta = self.affine(setting)
         if not training:
+            branch = self.branch(setting)
             outputs, _, _ = normalise(inputs, gamma, beta, self.epsilon, branch["moving_mean"], branch["moving_variance"])
             return outputs
         if self.synchronised:
             outputs, mean, variance = normalise_synchronised(inputs, gamma, beta, self.epsilon)
         else:
             outputs, mean, variance = normalise(inputs, gamma, beta, self.epsilon)
-        statistics = (tf.stop_gradient(mean), tf.stop_gradient(variance), tf.ones([], mean.dtype))
-        record(self, setting, statistics)
+        if self.slot(setting) is not None:
+            statistics = (tf.stop_gradient(mean), tf.stop_gradient(variance), tf.ones([], mean.dtype))
+            record(self, self.slot(setting), statistics)
         return outputs
 
     def apply_statistics(self, records):
@@ -164,7 +175,7 @@ def normalise(inputs, gamma, beta, epsilon, mean=None, variance=None):
         return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, epsilon), mean, variance
     mean, variance = tf.nn.moments(inputs, [0, 1, 2])
     outputs = tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, epsilon)
-    size = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
+    size = tf.cast(tf.size(inputs) // tf.size(mean), variance.dtype)
     return outputs, mean, variance * size / tf.maximum(size - 1, 1)
 
 

@@ -20,29 +20,31 @@ class Cost:
     bytes: int
 
 
-def count_cost(model, setting, input_shape):
-    """Trace `model` at `setting` for one image and count.
+def count_cost(model, setting, input_shape, training=False):
+    """Trace `model` at `setting` for one image and count. Of a variable that is only read through a slice, the slice counts.
 
     Args:
-        model: built; called as `model(images, setting, training=False)`.
+        model: built; called as `model(images, setting, training)`.
         setting: a `Setting`.
         input_shape: `(1, height, width, channels)`.
+        training: mode of the trace.
 
     Returns:
         `Cost`.
     """
-    function = tf.function(lambda images: model(images, setting=setting, training=False))
+    function = tf.function(lambda images: model(images, setting=setting, training=training))
     spec = tf.TensorSpec(input_shape, model.compute_dtype)
     graph = function.get_concrete_function(spec).graph
-    used = {variable.ref() for variable in graph.trainable_variables}
+    placeholders = {id(outer): inner for outer, inner in graph.captures}
+    used = {variable.ref(): _elements(variable, placeholders[id(variable.handle)]) for variable in graph.trainable_variables}
     weights = [variable for variable in model.trainable_weights if variable.ref() in used]
     packed = {
         layer.latent_kernel.ref(): layer.weight_bits
         for layer in model._flatten_layers()
         if getattr(layer, "weight_bits", None) is not None
     }
-    size = sum(_stored_bytes(variable, packed.get(variable.ref())) for variable in weights)
-    params = sum(variable.shape.num_elements() for variable in weights)
+    size = sum(_stored_bytes(variable, used[variable.ref()], packed.get(variable.ref())) for variable in weights)
+    params = sum(used[variable.ref()] for variable in weights)
     return Cost(sum(map(_macs, graph.get_operations())), params, size)
 
 
@@ -57,7 +59,19 @@ def _macs(operation):
     return 0
 
 
-def _stored_bytes(variable, bits):
+def _elements(variable, handle):
+    """Elements of a variable that are used by what reads it in the graph."""
+    readers = [consumer for read in handle.consumers() for output in read.outputs for consumer in output.consumers()]
+    while readers and all(reader.type == "StridedSlice" for reader in readers):
+        sizes = [reader.outputs[0].shape.num_elements() for reader in readers]
+        following = [consumer for reader in readers for consumer in reader.outputs[0].consumers()]
+        if not all(consumer.type == "StridedSlice" for consumer in following):
+            return max(sizes)
+        readers = following
+    return variable.shape.num_elements()
+
+
+def _stored_bytes(variable, elements, bits):
     if bits is None:
-        return 4 * variable.shape.num_elements()
-    return -(-variable.shape.num_elements() * bits // 8) + 4 * bits * variable.shape[-1]
+        return 4 * elements
+    return -(-elements * bits // 8) + 4 * bits * variable.shape[-1]

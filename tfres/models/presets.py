@@ -2,9 +2,13 @@
 
 import difflib
 
-from tfres.models import rsnet, san
+from tfres.models import mutualnet, rsnet, san
 
-FAMILIES = {"rsnet": (rsnet.RSNet, rsnet.PRESETS), "san": (san.SAN, san.PRESETS)}
+FAMILIES = {
+    "rsnet": (rsnet.RSNet, rsnet.PRESETS),
+    "san": (san.SAN, san.PRESETS),
+    "mutualnet": (mutualnet.MutualNet, mutualnet.PRESETS),
+}
 
 
 def find(name):

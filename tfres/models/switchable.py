@@ -6,7 +6,7 @@ import math
 import tensorflow as tf
 
 from quant import WeightQuantizer
-from tfres.layers import StackedBatchNorm, SwitchableBatchNorm, dtype_policy
+from tfres.layers import PackedBatchNorm, StackedBatchNorm, SwitchableBatchNorm, dtype_policy
 from tfres.models.backbones import MobileNetV2, Parts, ResNet, VGGSmall
 from tfres.models.backbones.mobilenet_v2 import make_divisible
 from tfres.models.costs import count_cost
@@ -35,14 +35,20 @@ class SwitchableNetwork(tf.keras.Model):
 
     def __init__(self, config, **kwargs):
         super().__init__(**kwargs)
-        resolutions, calibrated = check_resolutions(config["resolutions"]), list(config["calibrated"])
-        everything = check_resolutions([*resolutions, *calibrated])
         lists = {name: list(config[name]) for name in ("blocks", "widths")}
+        calibrated = [str(Setting.parse(setting)) for setting in config["calibrated"]]
+        resolutions = check_resolutions(config["resolutions"])
         self._config = {**config, **lists, "resolutions": resolutions, "calibrated": calibrated}
-        self.trained_settings = [Setting(resolution=resolution) for resolution in resolutions]
-        self.settings = [Setting(resolution=resolution) for resolution in everything]
+        self.trained_settings = self._make_trained_settings()
+        further = [Setting.parse(setting) for setting in calibrated]
+        self.settings = sorted({*self.trained_settings, *further}, reverse=True)
+        if len(self.settings) < len(self.trained_settings) + len(further):
+            raise ValueError(f"`calibrated` must be distinct and not trained. Received: calibrated={calibrated}.")
         with dtype_policy(self.dtype_policy):
             self._make_layers()
+
+    def _make_trained_settings(self):
+        return [Setting(resolution=resolution) for resolution in self._config["resolutions"]]
 
     @staticmethod
     def check(arguments):
@@ -80,6 +86,10 @@ class SwitchableNetwork(tf.keras.Model):
             raise ValueError(f"`setting` must be one of {known}. Received: setting={setting}.")
         return setting
 
+    def served_setting(self, setting):
+        """What `logits` of the served form takes for a setting; a tensor of the same shape for all."""
+        return tf.one_hot(self.settings.index(setting), len(self.settings))
+
     def shares(self, resolution):
         """What each of `settings` adds at a resolution (scalar tensor, pixels): 1 at its own, less and less towards those of
         its neighbours, beyond the ends all of the nearest. Float tensor `(settings,)`.
@@ -92,7 +102,7 @@ class SwitchableNetwork(tf.keras.Model):
     def cost(self, setting=None):
         """Exact MACs, trainable parameters and stored bytes at a setting, counted from the graph; see `Cost`."""
         setting = self.resolve(setting)
-        return count_cost(self, setting, (1, setting.resolution, setting.resolution, 3))
+        return count_cost(self, setting, (1, setting.resolution, setting.resolution, 3), self._counted_in_training)
 
     def to_served(self):
         """The same network in the form that is exported: the norms of all settings are stacked so that one graph serves them
@@ -102,7 +112,7 @@ class SwitchableNetwork(tf.keras.Model):
         served.build()
         layers = [layer for layer in self._flatten_layers() if not isinstance(layer, WeightQuantizer)]
         for layer, copy in zip(layers, served._flatten_layers(), strict=True):
-            if isinstance(copy, StackedBatchNorm):
+            if isinstance(copy, (StackedBatchNorm, PackedBatchNorm)):
                 copy.assign(layer)
             elif isinstance(copy, tf.keras.layers.Dense):
                 copy.set_weights(layer.get_weights())
@@ -123,28 +133,30 @@ class SwitchableNetwork(tf.keras.Model):
         return plain
 
     def extended(self, branches):
-        """The network with norms for further resolutions.
+        """The network with norms for further settings.
 
         Args:
-            branches: resolution -> `Branch`.
+            branches: setting (or resolution) -> `Branch`.
         """
-        config = {**self._config, "calibrated": sorted({*self._config["calibrated"], *branches})}
+        further = {str(Setting.parse(setting)) for setting in branches}
+        config = {**self._config, "calibrated": sorted({*self._config["calibrated"], *further})}
         wider = type(self)(**{**config, **self._extended_config(branches)}, dtype=self.dtype_policy)
         wider.build()
         values = {variable.name: variable for variable in self.weights}
         for branch in branches.values():
             values |= branch.norms
         for variable in wider.weights:
-            variable.assign(values[variable.name])
+            if variable.name in values:  # statistics that a branch leaves out start at 0 and 1
+                variable.assign(values[variable.name])
         return wider
 
-    def branch(self, resolution, target):
-        """The norms of a resolution as a `Branch` for the resolution `target`."""
-        norms = {}
+    def branch(self, setting, target):
+        """The norms of a setting (or resolution) as a `Branch` for the setting `target`."""
+        norms, source, target = {}, str(Setting.parse(setting)), str(Setting.parse(target))
         for variable in self.weights:
             scope, slash, leaf = variable.name.rpartition("/")
-            if leaf.startswith(f"r{resolution}_"):
-                norms[f"{scope}{slash}{leaf.replace(f'r{resolution}_', f'r{target}_', 1)}"] = variable.numpy()
+            if leaf.startswith(f"{source}_"):
+                norms[f"{scope}{slash}{leaf.replace(f'{source}_', f'{target}_', 1)}"] = variable.numpy()
         return Branch(norms)
 
     def interpolated_branch(self, target):
@@ -176,29 +188,33 @@ class SwitchableNetwork(tf.keras.Model):
         kernels = [getattr(layer, "latent_kernel", None) for layer in self._flatten_layers(include_self=False)]
         return [*(kernel for kernel in kernels if kernel is not None), self.classifier.kernel]
 
+    _counted_in_training = False
     _served_config = {}
+    _final_layer = tf.keras.layers.Dense
 
     def _make_layers(self):
-        config = self._config
         parts = Parts(conv=self._conv, depthwise=self._depthwise, norm=self._norm, quantizer=self._quantizer)
-        kind, widths = config["kind"], config["widths"]
-        if config["width_mult"] != 1:
-            widths = [make_divisible(width * config["width_mult"]) for width in widths]
-        if kind == "mobilenet_v2":
-            self.backbone = MobileNetV2(parts, config["width_mult"], name="backbone")
-        elif kind == "vgg_small":
-            self.backbone = VGGSmall(parts, widths, side=-(-config["resolutions"][0] // 8), name="backbone")
-        else:
-            options = {name: config[name] for name in _BACKBONE if name in config}
-            self.backbone = ResNet(parts, widths=widths, **options, name="backbone")
+        self.backbone = self._make_backbone(parts)
         kernel_initializer, bias_initializer = self._final_initializers()
-        self.classifier = tf.keras.layers.Dense(
-            config["classes"],
+        self.classifier = self._final_layer(
+            self._config["classes"],
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             dtype="float32" if self.compute_dtype in ("float16", "bfloat16") else None,
             name="linear",
         )
+
+    def _make_backbone(self, parts):
+        config = self._config
+        kind, widths = config["kind"], config["widths"]
+        if config["width_mult"] != 1:
+            widths = [make_divisible(width * config["width_mult"]) for width in widths]
+        if kind == "mobilenet_v2":
+            return MobileNetV2(parts, config["width_mult"], name="backbone")
+        if kind == "vgg_small":
+            return VGGSmall(parts, widths, side=-(-config["resolutions"][0] // 8), name="backbone")
+        options = {name: config[name] for name in _BACKBONE if name in config}
+        return ResNet(parts, widths=widths, **options, name="backbone")
 
     def _final_initializers(self):
         """Of the final layer's kernel and bias: PyTorch's, MobileNetV2's, or the quantized half's of RS-Nets."""
@@ -216,7 +232,7 @@ class SwitchableNetwork(tf.keras.Model):
         synchronised = self._config["synchronised"]
         return SwitchableBatchNorm(self.settings, gamma_initializer=gamma_initializer, synchronised=synchronised, name=name)
 
-    def _conv(self, filters, kernel_size, strides, name, quantized=True, groups=1):
+    def _conv(self, filters, kernel_size, strides, name, quantized=True, groups=1, ratio=1):
         raise NotImplementedError
 
     def _depthwise(self, kernel_size, strides, name):

@@ -2,6 +2,7 @@
 
 from tfres.models.presets import find
 from tfres.objectives.ensemble_distillation import EnsembleDistillation
+from tfres.objectives.mutual_learning import MutualLearning
 from tfres.objectives.scale_distillation import ScaleDistillation
 
 
@@ -9,7 +10,10 @@ def make_objective(recipe):
     """The objective that a resolved `Recipe` trains with."""
     training = recipe.training
     common = {name: getattr(training, name) for name in ("kd", "weight_decay", "decay_on", "label_smoothing")}
-    if find(recipe.model.arch)[0] == "san":
+    family = find(recipe.model.arch)[0]
+    if family == "mutualnet":
+        return MutualLearning(**common, random_widths=training.random_widths, random_sides=training.random_sides)
+    if family == "san":
         return ScaleDistillation(**common, normalise=training.kd_type == "topdown_normalised")
     as_float = recipe.model.mode == "float"
     return EnsembleDistillation(

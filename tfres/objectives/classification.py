@@ -39,13 +39,16 @@ class SwitchableClassification:
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"`label_smoothing` must be in [0, 1). Received: label_smoothing={self.label_smoothing}.")
 
-    def __call__(self, model, images, labels):
+    draws = 0  # random numbers per step that the objective wants
+
+    def __call__(self, model, images, labels, draws=None):
         """Loss terms of one batch.
 
         Args:
             model: network with `trained_settings` and `decayed_weights(decay_on)`.
             images: mapping of resolution to normalised images.
             labels: int `(batch,)`, or float `(batch, classes)` that sum to 1.
+            draws: float `(self.draws,)`, uniform in [0, 1).
 
         Returns:
             `Outcome` with terms `cross_entropy_<setting>`, `weight_decay` and the family's.
@@ -64,12 +67,15 @@ class SwitchableClassification:
         labels = self._smoothed(tf.convert_to_tensor(labels), students[0])
         terms = {f"cross_entropy_{name}": cross_entropy(labels, z) for name, z in logits.items()}
         more_logits, more_terms = self._teaching(model, students, labels)
-        terms |= more_terms
-        if self.weight_decay:
-            weights = model.decayed_weights(self.decay_on)
-            decay = tf.add_n([tf.nn.l2_loss(tf.cast(weight, students[0].dtype)) for weight in weights])
-            terms["weight_decay"] = self.weight_decay * decay
-        return Outcome(terms, logits | more_logits)
+        return Outcome(terms | more_terms | self._decay(model, students[0].dtype), logits | more_logits)
+
+    def _decay(self, model, dtype):
+        """The term of weight decay by name; none at 0."""
+        if not self.weight_decay:
+            return {}
+        weights = model.decayed_weights(self.decay_on)
+        decay = tf.add_n([tf.nn.l2_loss(tf.cast(weight, dtype)) for weight in weights])
+        return {"weight_decay": self.weight_decay * decay}
 
     def _teaching(self, model, students, labels):
         """Further logits and terms by name."""

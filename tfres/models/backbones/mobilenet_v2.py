@@ -32,7 +32,7 @@ class InvertedResidual(tf.keras.layers.Layer):
         self.residual = stride == 1 and inputs == channels
         self.expand = []
         if expansion != 1:
-            self.expand = [parts.conv(expansion * inputs, 1, 1, "expand"), parts.norm("expand_bn")]
+            self.expand = [parts.conv(expansion * inputs, 1, 1, "expand", ratio=expansion), parts.norm("expand_bn")]
         self.depthwise = [parts.depthwise(3, stride, "depthwise"), parts.norm("depthwise_bn")]
         self.project = [parts.conv(channels, 1, 1, "project"), parts.norm("project_bn")]
 
@@ -69,7 +69,7 @@ class MobileNetV2(tf.keras.layers.Layer):
                 name = f"block{len(self.blocks)}"
                 self.blocks.append(InvertedResidual(parts, inputs, channels, stride, expansion, name=name))
         self.channels = make_divisible(_LAST * max(1.0, width_mult))
-        self.last = [parts.conv(self.channels, 1, 1, "conv_last"), parts.norm("conv_last_bn")]
+        self.last = [parts.conv(self.channels, 1, 1, "conv_last", ratio=None), parts.norm("conv_last_bn")]
 
     def call(self, inputs, setting=None, training=None):
         x = tf.nn.relu6(through(self.stem, inputs, setting, training))

@@ -53,16 +53,17 @@ class ResidualBlock(tf.keras.layers.Layer):
         self.channels = width * _EXPANSION[kind]
         self.quantize_shortcut = quantize_shortcut
         if kind == "basic":
-            shapes = [(width, 3, stride, 1), (width, 3, 1, 1)]
+            shapes = [(width, 3, stride, 1, 1), (width, 3, 1, 1, 1)]
         else:
             inner = int(width * base_width / 64) * groups
             early, late = (stride, 1) if stride_in == "1x1" else (1, stride)
-            shapes = [(inner, 1, early, 1), (inner, 3, late, groups), (self.channels, 1, 1, 1)]
+            share = inner / self.channels
+            shapes = [(inner, 1, early, 1, share), (inner, 3, late, groups, share), (self.channels, 1, 1, 1, 1)]
         self.bn_preact = parts.norm("bn_preact") if self.preact and not first else None
         self.convs, self.norms, self.quantizers = [], [], []
-        for i, (filters, kernel_size, strides, conv_groups) in enumerate(shapes, 1):
+        for i, (filters, kernel_size, strides, conv_groups, ratio) in enumerate(shapes, 1):
             zero_gamma = i == len(shapes) and mode == "resnet"
-            self.convs.append(parts.conv(filters, kernel_size, strides, f"conv{i}", groups=conv_groups))
+            self.convs.append(parts.conv(filters, kernel_size, strides, f"conv{i}", groups=conv_groups, ratio=ratio))
             self.norms.append(parts.norm(f"conv{i}_bn", "zeros" if zero_gamma else "ones"))
             quantize = self.preact and not (i == 1 and quantized_input)
             self.quantizers.append(parts.quantizer(f"quant{i}") if quantize else None)
@@ -160,7 +161,7 @@ class ResNet(tf.keras.layers.Layer):
         self.pool = stem == "imagenet"
         self.symmetric = mode == "float"
         size, stride = (7, 2) if self.pool else (3, 1)
-        self.conv0 = parts.conv(widths[0], size, stride, "conv0", quantized=False)
+        self.conv0 = parts.conv(widths[0], size, stride, "conv0", quantized=False, ratio=1 / _EXPANSION[kind])
         self.conv0_bn = parts.norm("conv0_bn")
         self.groups = []
         channels = widths[0]

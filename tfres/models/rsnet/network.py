@@ -120,7 +120,7 @@ class RSNet(SwitchableNetwork):
         elif isinstance(copy, (QuantConv2D, QuantDepthwiseConv2D)):
             copy.latent_kernel.assign(layer.quantized_kernel())
 
-    def _conv(self, filters, kernel_size, strides, name, quantized=True, groups=1):
+    def _conv(self, filters, kernel_size, strides, name, quantized=True, groups=1, ratio=1):
         pytorch = self._config["mode"] == "float"
         return QuantConv2D(
             filters,

@@ -7,6 +7,7 @@ from quant import QuantConv2D
 from tfres.layers import FanOutNormal, MetaConv2D, MetaDepthwiseConv2D
 from tfres.models.rsnet import RSNet
 from tfres.models.switchable import SwitchableNetwork
+from tfres.settings import Setting
 
 PIXELS_PER_ENCODING = 320
 
@@ -100,7 +101,11 @@ class SAN(SwitchableNetwork):
         return resolution / PIXELS_PER_ENCODING
 
     def _extended_config(self, branches):
-        given = {str(r): branch.encoding for r, branch in branches.items() if branch.encoding is not None}
+        given = {
+            str(Setting.parse(setting).resolution): branch.encoding
+            for setting, branch in branches.items()
+            if branch.encoding is not None
+        }
         return {"encodings": {**self._config["encodings"], **given}}
 
     def _plain(self, config):
@@ -115,7 +120,7 @@ class SAN(SwitchableNetwork):
         }
         return {**kernels, "alpha:0": [1.0]}
 
-    def _conv(self, filters, kernel_size, strides, name, quantized=True, groups=1):
+    def _conv(self, filters, kernel_size, strides, name, quantized=True, groups=1, ratio=1):
         options = {"strides": strides, "padding": "symmetric", "groups": groups, "use_bias": False, "name": name}
         if not quantized and self._config["kind"] != "mobilenet_v2":
             return QuantConv2D(filters, kernel_size, kernel_initializer=FanOutNormal(), **options)

@@ -1,0 +1,130 @@
+"""MutualNet of `taoyang1122/MutualNet` and slimmable networks of `JiahuiYu/slimmable_networks` (PyTorch variable names)."""
+
+import re
+
+import numpy as np
+
+from tfres.convert.assign import assign_exactly
+from tfres.convert.pytorch import BATCH_NORM, laid_out, without_prefix
+from tfres.models.mutualnet import PRESETS, MutualNet
+
+OPTIONS = ("widths", "width_range", "sizes")
+ARCHITECTURES = {
+    **{name: f"mutual_{name}" for name in ("mobilenet_v1", "mobilenet_v2", "resnet50", "resnet101", "resnet152")},
+    "wideresnet": "mutual_wideresnet28_10",
+}
+_V1 = {"depthwise": 0, "depthwise_bn": 1, "pointwise": 3, "pointwise_bn": 4}
+_V2 = {"expand": 0, "expand_bn": 1, "depthwise": 3, "depthwise_bn": 4, "project": 6, "project_bn": 7}
+_RESNET = {"conv1": 0, "conv1_bn": 1, "conv2": 3, "conv2_bn": 4, "conv3": 6, "conv3_bn": 7}
+_WIDE = {"conv1_bn": "bn1", "conv2_bn": "bn2", "convshortcut": "convShortcut"}
+
+
+def convert(arch, tensors, widths=None, width_range=None, sizes=None, **overrides):
+    """The reference's network as a `MutualNet`, for images normalised as in its training.
+
+    Args:
+        arch: "mobilenet_v1", "mobilenet_v2", "resnet50", "resnet101", "resnet152" or "wideresnet" (its depth and width are
+            seen in the tensors); "s_" in front: slimmable networks with switches; "autoslim_" in front: channel lists.
+        tensors: names of the state dict (with or without the data-parallel prefix "module.") to arrays in PyTorch's layout.
+        widths: width of every pair of statistics, ascending as in the reference's `width_mult_list`; default 1.0 or, of
+            two, both ends of the range. AutoSlim: names of the sub-networks.
+        width_range: smallest and largest width of the training; default the published setting's.
+        sizes: resolutions, the full side first; default the published setting's.
+        overrides: further arguments of `MutualNet`; AutoSlim needs `channel_lists`.
+
+    Returns:
+        `MutualNet`. Statistics of the network's only width-independent norm (MobileNetV2's last) go to every width.
+
+    Raises:
+        ValueError: see `tfres.convert.from_reference`; also a number of widths that is not the checkpoint's.
+    """
+    plain = re.sub("^(s|autoslim)_", "", str(arch))
+    if plain not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(f"`arch` must be one of {known}, with s_ or autoslim_ in front or not. Received: arch={arch!r}.")
+    tensors = {name: np.asarray(value) for name, value in without_prefix(tensors).items()}
+    options = {**PRESETS[ARCHITECTURES[plain]], **_seen(tensors, plain), **overrides}
+    options |= {"width_range": width_range or options["width_range"], "resolutions": sizes or options["resolutions"]}
+    count = 1 + max((int(n) for name in tensors for n in re.findall(r"\.bn\.(\d+)\.running_mean", name)), default=-1)
+    if widths is None:
+        widths = sorted({*options["width_range"]}) if not options.get("channel_lists") else list(options["channel_lists"])
+    if len(widths) != count:
+        raise ValueError(f"`widths` must be {count}, one per pair of statistics of the checkpoint. Received: widths={widths}.")
+    if not options.get("channel_lists"):
+        options |= {"width_mults": widths, "private": any(name.endswith(".bn.0.weight") for name in tensors)}
+    model = MutualNet(**options)
+    model.build()
+    slots = {f"{'net' if options.get('channel_lists') else 'w'}{_text(width)}": i for i, width in enumerate(widths)}
+    pairs, values = {}, _spread(tensors, count)
+    for variable in model.weights:
+        ours = variable.name.removesuffix(":0")
+        theirs = reference_name(ours, slots, plain)
+        pairs[theirs] = variable
+        if theirs in values:
+            values[theirs] = laid_out(values[theirs], "depthwise" in ours)
+    assign_exactly(pairs, values, ignore=lambda name: name.endswith("num_batches_tracked"))
+    return model
+
+
+def _text(width):
+    return f"{width:g}" if isinstance(width, (int, float)) else str(width)
+
+
+def _seen(tensors, arch):
+    """What the shapes tell: the number of classes; depth and width of a wide residual network."""
+    head = tensors.get("fc.weight" if arch == "wideresnet" else "classifier.0.weight")
+    seen = {} if head is None else {"classes": len(head)}
+    if arch == "wideresnet":
+        blocks = [len({name.split(".")[2] for name in tensors if name.startswith(f"block{g}.")}) for g in (1, 2, 3)]
+        first = [tensors.get(f"block{g}.layer.0.conv1.weight") for g in (1, 2, 3)]
+        if all(kernel is not None for kernel in first):
+            seen |= {"blocks": blocks, "widths": [16, *(len(kernel) for kernel in first)]}
+    return seen
+
+
+def _spread(tensors, count):
+    """The tensors with the statistics of an ordinary norm once per width."""
+    values = {}
+    for name, value in tensors.items():
+        match = re.fullmatch(r"(features\.18\.1)\.(running_\w+)", name)
+        values |= {f"{match[1]}.bn.{i}.{match[2]}": value for i in range(count)} if match else {name: value}
+    return values
+
+
+def reference_name(name, slots, arch):
+    """Name in the reference of our variable `name`.
+
+    Args:
+        name: of our variable.
+        slots: name of a width ("w0.5") -> its place in the reference's list.
+        arch: "mobilenet_v1", ...
+    """
+    *scope, leaf = name.split("/")
+    if scope == ["linear"]:
+        return f"{'fc' if arch == 'wideresnet' else 'classifier.0'}.{'weight' if leaf == 'kernel' else 'bias'}"
+    layer = _layer(arch, *scope[1:])
+    if leaf in ("kernel", "depthwise_kernel"):
+        return f"{layer}.weight"
+    if leaf in ("gamma", "beta"):
+        return f"{layer}.{BATCH_NORM[leaf]}"
+    slot, statistic = leaf.split("_", 1)
+    return f"{layer}.bn.{slots[slot]}.{BATCH_NORM[statistic]}"
+
+
+def _layer(arch, *scope):
+    unit, block = scope[-1], scope[:-1]
+    if arch == "wideresnet":
+        if not block:
+            return {"conv0": "conv1", "bn_last": "bn1"}[unit]
+        group, number = re.fullmatch(r"group(\d+)_block(\d+)", block[0]).groups()
+        return f"block{int(group) + 1}.layer.{number}.{_WIDE.get(unit, unit)}"
+    if not block:
+        return f"features.{0 if unit.startswith('conv0') else 18}.{int(unit.endswith('_bn'))}"
+    first, *rest = (int(re.sub(r"\D", "", part)) for part in block)
+    if not rest:  # the first block of MobileNetV2 does not expand
+        place = _V1[unit] if arch == "mobilenet_v1" else _V2[unit] - (3 if first == 0 else 0)
+        return f"features.{first + 1}.body.{place}"
+    number = 1 + rest[0] + sum(PRESETS[ARCHITECTURES[arch]]["blocks"][:first])
+    shortcut = unit.startswith("convshortcut")
+    place = f"shortcut.{int(unit.endswith('_bn'))}" if shortcut else f"body.{_RESNET[unit]}"
+    return f"features.{number}.{place}"

@@ -1,0 +1,270 @@
+"""Layers that run at any width: convolutions and dense layers on their leading channels, norms with shared gamma and beta."""
+
+import dataclasses
+import itertools
+
+import tensorflow as tf
+
+from quant import QuantConv2D, QuantDense, QuantDepthwiseConv2D
+from tfres.layers.switchable_batch_norm import SwitchableBatchNorm, normalise
+from tfres.settings import Setting
+
+
+def slim_channels(base, width_mult, ratio=1, divisor=8, minimum=1):
+    """Channels of a layer at a width: `int(r * ratio)` with r = base * width_mult / ratio rounded to a multiple of `divisor`,
+    at least `minimum` and not below 90 % of it.
+
+    Args:
+        base: channels at width 1.
+        width_mult: a number, or a scalar tensor (computed in float64, then int32).
+        ratio: of these channels to the rounded ones: 6 for an expansion (the input is what is rounded), 1/4 for a bottleneck.
+        divisor: 8; 1 for none.
+        minimum: 1 as in the reference, which makes 9 of values between 1.1 and 4; `divisor` is what others take.
+
+    Example:
+        >>> slim_channels(64, 0.35), slim_channels(64, 0.85, ratio=0.25), slim_channels(144, 0.7, ratio=6)
+        (24, 54, 96)
+
+    Reference: MutualNet's and slimmable networks' code.
+    """
+    if not tf.is_tensor(width_mult):
+        value = base * width_mult / ratio
+        rounded = max(minimum, int(value + divisor / 2) // divisor * divisor)
+        rounded += divisor if rounded < 0.9 * value else 0
+        return int(rounded * ratio)
+    value = base * tf.cast(width_mult, tf.float64) / ratio
+    rounded = tf.maximum(tf.cast(minimum, tf.float64), tf.floor((value + divisor / 2) / divisor) * divisor)
+    rounded += tf.where(rounded < 0.9 * value, tf.cast(divisor, tf.float64), 0)
+    return tf.cast(rounded * ratio, tf.int32)
+
+
+class SlimChannels:
+    """How many channels one place of a network has at every setting.
+
+    Args:
+        base: channels at width 1.
+        upper: the largest width; variables have the channels of that.
+        settings: those that a served network knows by number.
+        fixed: the count is `base` at every width.
+        counts: mapping of the name of a sub-network to channels, which takes the place of the rule (AutoSlim's lists).
+        ratio, divisor, minimum: see `slim_channels`.
+    """
+
+    def __init__(self, base, upper=1.0, settings=(), fixed=False, counts=None, **rule):
+        self.base = base
+        self.upper = upper
+        self.settings = [Setting.parse(setting) for setting in settings]
+        self.fixed = fixed
+        self.counts = counts
+        self.rule = rule
+
+    @property
+    def built(self):
+        """Channels of the variables."""
+        return max(self.counts.values()) if self.counts else self.at(self.upper)
+
+    def at(self, width_mult):
+        """Channels at a width, a number or a scalar tensor."""
+        return self.base if self.fixed else slim_channels(self.base, width_mult, **self.rule)
+
+    def __call__(self, setting):
+        """Channels at a setting: a `Setting` or its printed form, a scalar float tensor (the width), or a scalar integer
+        tensor (number of the setting in a served network). None: those of the variables.
+        """
+        if setting is None:
+            return self.built
+        if not tf.is_tensor(setting):
+            setting = Setting.parse(setting)
+            return self.counts[setting.subnet] if self.counts else self.at(setting.width_mult or self.upper)
+        if setting.dtype.is_floating:
+            return self.at(setting)
+        return tf.gather(tf.constant([self(known) for known in self.settings]), setting)
+
+
+class _SlimmableKernel:
+    """Mixin: the layer runs with the leading part of its kernel that fits its input and `channels`."""
+
+    def __init__(self, channels, *args, **kwargs):
+        super().__init__(channels.built, *args, **kwargs)
+        self.channels = channels
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.input_spec = tf.keras.layers.InputSpec(min_ndim=2)  # narrower inputs are welcome too
+
+
+@tf.keras.saving.register_keras_serializable(package="tfres")
+class SlimmableConv2D(_SlimmableKernel, QuantConv2D):
+    """2-D convolution (also grouped) at any width: the leading filters on the channels that come in.
+
+    Args:
+        channels: `SlimChannels` of the output.
+        others: as `quant.QuantConv2D`, without filters, bits and bias. With groups every width must be a multiple of them.
+
+    Call arguments: `inputs` `(batch, height, width, channels)`, any number of channels up to the built one; `setting` (see
+    `SlimChannels`). Output `(batch, height', width', channels(setting))`.
+
+    Reference: Yu et al., Slimmable Neural Networks, arXiv 1812.08928, as in MutualNet's code.
+    """
+
+    def call(self, inputs, setting=None, training=None):
+        kernel = leading(self.kernel, 2, channels_of(inputs) // self.groups)
+        return self.convolve(inputs, leading(kernel, 3, self.channels(setting)))
+
+
+@tf.keras.saving.register_keras_serializable(package="tfres")
+class SlimmableDepthwiseConv2D(QuantDepthwiseConv2D):
+    """Depthwise convolution of however many channels come in, up to the built number. Arguments as its base class."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.input_spec = tf.keras.layers.InputSpec(min_ndim=4)
+
+    def call(self, inputs, setting=None, training=None):
+        return self.convolve(inputs, leading(self.depthwise_kernel, 2, channels_of(inputs)))
+
+
+@tf.keras.saving.register_keras_serializable(package="tfres")
+class SlimmableDense(QuantDense):
+    """Dense layer on however many features come in, up to the built number. Arguments as `tf.keras.layers.Dense`."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.input_spec = tf.keras.layers.InputSpec(min_ndim=2)
+
+    def call(self, inputs, setting=None, training=None):
+        return tf.matmul(inputs, leading(self.kernel, 0, channels_of(inputs))) + self.bias
+
+
+@tf.keras.saving.register_keras_serializable(package="tfres")
+class SlimmableBatchNorm(SwitchableBatchNorm):
+    """Batch norm at any width: gamma and beta are shared, their leading part used; statistics are private to a slot.
+
+    Slots are settings: a width (`w0.25`), whose statistics training moves, or a width at a resolution (`r128-w0.25`), whose
+    statistics calibration sets. A setting uses its own slot, else its width's. Without either it still trains, with the
+    statistics of the batch and nothing stored; inference is an error.
+
+    Args:
+        channels: `SlimChannels`.
+        settings: the slots.
+        private: gamma and beta belong to the slot too (slimmable networks with switches).
+        others: see `SwitchableBatchNorm`.
+
+    Call arguments: as there; in training `setting` may be a scalar float tensor, the width, or None: all channels, without
+    private gamma and beta (which is how a network is built).
+    """
+
+    def __init__(self, channels, settings, private=False, **kwargs):
+        super().__init__(settings, **kwargs)
+        self.channels = channels
+        self.private = private
+
+    def get_config(self):
+        return {**super().get_config(), "private": self.private}
+
+    def build(self, input_shape):
+        built = self.channels.built
+        if not self.private:
+            self.gamma = self._add("gamma", built, self.gamma_initializer, True)
+            self.beta = self._add("beta", built, "zeros", True)
+        self._branches = {}
+        for slot in self.settings:
+            count = self.channels(slot)
+            branch = (
+                {}
+                if not self.private
+                else {
+                    "gamma": self._add(f"{slot}_gamma", count, self.gamma_initializer, True),
+                    "beta": self._add(f"{slot}_beta", count, "zeros", True),
+                }
+            )
+            branch["moving_mean"] = self._add(f"{slot}_moving_mean", count, "zeros", False)
+            branch["moving_variance"] = self._add(f"{slot}_moving_variance", count, "ones", False)
+            self._branches[slot] = branch
+        tf.keras.layers.Layer.build(self, input_shape)
+
+    def slot(self, setting):
+        """Name of the slot that a setting uses; None if it has none."""
+        if setting is None or tf.is_tensor(setting):
+            return None
+        setting = Setting.parse(setting)
+        names = (str(setting), str(dataclasses.replace(setting, resolution=None)))
+        return next((name for name in names if name in self._branches), None)
+
+    def branch(self, setting=None):
+        slot = self.slot(setting)
+        if slot is None:
+            raise ValueError(
+                f"`setting` {setting} has no statistics; those that have are {', '.join(self.settings)}. "
+                "Calibrate it: tfres.evaluation.calibration.calibrate, or python -m tfres.calibrate."
+            )
+        gamma, beta = self.affine(setting)
+        return {"gamma": gamma, "beta": beta, **self._branches[slot]}
+
+    def affine(self, setting=None):
+        count = self.channels(setting)
+        if self.private and setting is None:
+            return tf.ones([count], self.variable_dtype), tf.zeros([count], self.variable_dtype)
+        if self.private:
+            branch = self._branches[self.slot(setting)]
+            return branch["gamma"], branch["beta"]
+        return leading(self.gamma, 0, count), leading(self.beta, 0, count)
+
+
+@tf.keras.saving.register_keras_serializable(package="tfres")
+class PackedBatchNorm(tf.keras.layers.Layer):
+    """The served form of `SlimmableBatchNorm`: what belongs to the settings lies end to end in one variable; inference only.
+
+    `setting` is the number of the setting, a scalar integer or tensor, so that one graph serves all settings.
+
+    Args:
+        channels: `SlimChannels` with the settings that are served.
+        private: whether gamma and beta belong to the setting too.
+        epsilon: see `SwitchableBatchNorm`.
+    """
+
+    def __init__(self, channels, private=False, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.private = private
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        def add(name, shape):
+            return self.add_weight(name=name, shape=shape, initializer="ones", trainable=False, experimental_autocast=False)
+
+        self._counts = [self.channels(setting) for setting in self.channels.settings]
+        self._starts = [0, *itertools.accumulate(self._counts)]
+        self.packed = add("packed", (4 if self.private else 2, self._starts[-1]))
+        if not self.private:
+            self.affine = add("affine", (2, self.channels.built))
+        super().build(input_shape)
+
+    def assign(self, norm):
+        """Take the values of a `SlimmableBatchNorm`."""
+        names = ("moving_mean", "moving_variance", *(("gamma", "beta") if self.private else ()))
+        branches = [norm.branch(setting) for setting in self.channels.settings]
+        self.packed.assign(tf.stack([tf.concat([branch[name] for branch in branches], 0) for name in names]))
+        if not self.private:
+            self.affine.assign(tf.stack([norm.gamma, norm.beta]))
+
+    def call(self, inputs, setting=None, training=None):
+        if setting is None:  # only to create the variables around it
+            return inputs
+        start, count = (tf.gather(tf.constant(table), setting) for table in (self._starts, self._counts))
+        values = tf.unstack(self.packed[:, start : start + count])
+        mean, variance, *affine = values
+        gamma, beta = affine or tf.unstack(self.affine[:, :count])
+        return normalise(inputs, gamma, beta, self.epsilon, mean, variance)[0]
+
+
+def leading(tensor, axis, count):
+    """The first `count` (a number or a scalar tensor) entries along an axis."""
+    if not tf.is_tensor(count) and tensor.shape[axis] == count:
+        return tensor
+    return tensor[(slice(None),) * axis + (slice(count),)]
+
+
+def channels_of(inputs):
+    """Size of the last axis, a number where it is known."""
+    return inputs.shape[-1] if inputs.shape[-1] is not None else tf.shape(inputs)[-1]
