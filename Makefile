@@ -6,7 +6,7 @@ RUN ?= runs/latest
 OUT ?= exported
 ARGS ?=
 
-.PHONY: train test lint eval export bench-quant bench-train bench-data bench-san results-cifar10 results-flowers5 results-san \
+.PHONY: train test lint eval export bench-quant bench-train bench-data bench-san bench-mutualnet results-cifar10 results-flowers5 results-san results-mutualnet \
 	lock clean
 
 # Everything below runs in .venv, made from the lock file and remade when it changes.
@@ -48,11 +48,17 @@ bench-data: $(VENV)/installed
 bench-san: $(VENV)/installed
 	$(PY) -m experiments.benchmarks.generated_kernels $(ARGS)
 
+bench-mutualnet: $(VENV)/installed
+	$(PY) -m experiments.benchmarks.widths_step $(ARGS)
+
 results-cifar10: $(VENV)/installed
 	$(PY) -m experiments.rsnet.results_cifar10 $(ARGS)
 
 results-flowers5: $(VENV)/installed
 	$(PY) -m experiments.rsnet.results_flowers5 --data $(FLOWERS) $(ARGS)
+
+results-mutualnet: $(VENV)/installed
+	$(PY) -m experiments.mutualnet.results_cifar10 $(ARGS)
 
 results-san: $(VENV)/installed
 	$(PY) -m experiments.san.results_flowers5 --data $(FLOWERS) $(ARGS)

@@ -9,6 +9,7 @@ VERBS = {
     "profile": "MACs, parameters and latency of every setting",
     "calibrate": "norms for resolutions a run was not trained at",
     "export": "a run as a TF Serving model",
+    "adapt": "an export under a budget that moves",
     "convert": "a reference checkpoint as a run",
     "prepare": "class folders as TFRecord shards",
 }

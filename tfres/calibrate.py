@@ -41,6 +41,8 @@ def main(argv=None):
     check_calibration_options(arguments)
     checkpoint = checkpoints.find_checkpoint(run.checkpoints)
     model, _ = session.load_run(run, checkpoint)
+    if hasattr(model, "width_range"):
+        raise RecipeError(f"{recipe.model.arch} has several widths: `python -m tfres.evaluate --grid` calibrates them all.")
     source = open_source(recipe.data, recipe.model.classes)
     donors = {size: arguments.norms_of or next_smaller(trained, size) for size in sizes}
     name = pathlib.Path(checkpoint).name

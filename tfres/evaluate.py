@@ -70,7 +70,7 @@ def main(argv=None):
     model, crop = session.load_run(run, checkpoint, with_calibrated=not arguments.inference)
     sweeping = arguments.sweep is not None or arguments.inference is not None
     if not sweeping and not arguments.grid:
-        points = _points([setting.resolution for setting in model.settings], arguments.size, arguments.bn_size)
+        points = _points(model.settings, arguments.size, arguments.bn_size)
     if arguments.statistics_run:
         other, _ = session.load_run(Run(arguments.statistics_run))
         session.borrow_statistics(model, arguments.bn_size, other, arguments.size[0])
@@ -112,11 +112,11 @@ def _check(arguments):
         raise RecipeError(f"`encodings` needs `inference` and as many `size`. Received: encodings={arguments.encodings}.")
 
 
-def _points(trained, sizes, bn_size):
+def _points(settings, sizes, bn_size):
     """Name -> `(setting, resolution)` of what is to be evaluated.
 
     Args:
-        trained: resolutions with norms of their own: trained or calibrated.
+        settings: those with norms of their own: trained or calibrated.
         sizes, bn_size: options.
 
     Raises:
@@ -124,6 +124,7 @@ def _points(trained, sizes, bn_size):
     """
     from tfres.settings import Setting
 
+    trained = list(dict.fromkeys(setting.resolution for setting in settings))
     sizes = sizes or trained
     if bn_size is not None:
         wrong = [] if bn_size in trained else [bn_size]
@@ -136,7 +137,7 @@ def _points(trained, sizes, bn_size):
             "next smaller one, --bn-size R with those of R; tfres.calibrate gives them norms of their own.)"
         )
     if bn_size is None:
-        return {f"r{size}": (Setting(size), size) for size in sizes}
+        return {str(setting): (setting, size) for size in sizes for setting in settings if setting.resolution == size}
     return {f"r{size} with r{bn_size}'s norms": (Setting(bn_size), size) for size in sizes}
 
 
@@ -146,6 +147,8 @@ def _sweep(run, model, crop, source, recipe, arguments):
     from tfres.evaluation.sweep import plot_sweep, sweep
     from tfres.files import write_text
 
+    if hasattr(model, "width_range"):
+        raise RecipeError("`sweep` and `inference` are for networks of one width; use `grid`.")
     trained = [setting.resolution for setting in model.trained_settings]
     every = [*range(min(trained), max(trained), arguments.step), max(trained)]
     resolutions = arguments.size or arguments.sweep or every

@@ -40,6 +40,7 @@ class ModelRecipe:
         width_mults: of MutualNet: widths trained in every step, with statistics of their own; null for both ends of the range.
         private: of MutualNet: gamma and beta belong to the width (slimmable networks with switches).
         divisor: of MutualNet: channels are multiples of it.
+        channel_lists: of MutualNet: names of sub-networks to lists of channels (AutoSlim); null for none.
         dropout: of wide residual networks.
     """
 
@@ -59,6 +60,7 @@ class ModelRecipe:
     width_mults: list[float] | None = None
     private: bool = False
     divisor: int = 8
+    channel_lists: dict[str, list[int]] | None = None
     dropout: float = 0.0
 
     def __post_init__(self):

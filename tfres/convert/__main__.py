@@ -22,6 +22,8 @@ def make_parser():
     parser.add_argument("checkpoint", type=str, help="PyTorch file (rsnet), or TensorFlow checkpoint prefix without .index")
     parser.add_argument("--out", type=str, required=True, help="folder of the new run")
     parser.add_argument("--sizes", type=int, nargs="+", help="resolutions of the branches; default: seen in the checkpoint")
+    parser.add_argument("--widths", type=float, nargs="+", help="mutualnet: widths of the pairs of statistics, ascending")
+    parser.add_argument("--width-range", type=float, nargs=2, help="mutualnet: smallest and largest width of the training")
     parser.add_argument("--mode", type=str | None, help="rsnet_quant: resnet, preact or preact_typeA; default: seen there")
     parser.add_argument("--qw", type=int | None, help="rsnet_quant: bits of weights; default: seen in the tensors")
     parser.add_argument("--qa", type=int | None, help="rsnet_quant: bits of activations; default: seen in the tensors")
@@ -41,7 +43,9 @@ def main(argv=None):
     run = Run(arguments.out)
     if run.exists():
         raise RecipeError(f"`out` must not hold a run yet. Received: out={run.path}.")
-    given = {name: arguments[name] for name in ("sizes", "mode", "qw", "qa") if arguments[name] is not None}
+    given = {
+        name: arguments[name] for name in ("sizes", "widths", "width_range", "mode", "qw", "qa") if arguments[name] is not None
+    }
     try:
         family = load_family(arguments.family)
         wrong = [name for name in given if name not in family.OPTIONS]

@@ -5,14 +5,17 @@ import re
 import numpy as np
 
 from tfres.convert.assign import assign_exactly
-from tfres.convert.pytorch import BATCH_NORM, laid_out, without_prefix
+from tfres.convert.pytorch import BATCH_NORM, laid_out, read_torch, without_prefix
+from tfres.data.sources import IMAGENET_MEAN, IMAGENET_STD
 from tfres.models.mutualnet import PRESETS, MutualNet
+from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 
 OPTIONS = ("widths", "width_range", "sizes")
 ARCHITECTURES = {
     **{name: f"mutual_{name}" for name in ("mobilenet_v1", "mobilenet_v2", "resnet50", "resnet101", "resnet152")},
     "wideresnet": "mutual_wideresnet28_10",
 }
+_CIFAR_MEAN, _CIFAR_STD = (125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255)
 _V1 = {"depthwise": 0, "depthwise_bn": 1, "pointwise": 3, "pointwise_bn": 4}
 _V2 = {"expand": 0, "expand_bn": 1, "depthwise": 3, "depthwise_bn": 4, "project": 6, "project_bn": 7}
 _RESNET = {"conv1": 0, "conv1_bn": 1, "conv2": 3, "conv2_bn": 4, "conv3": 6, "conv3_bn": 7}
@@ -64,6 +67,37 @@ def convert(arch, tensors, widths=None, width_range=None, sizes=None, **override
             values[theirs] = laid_out(values[theirs], "depthwise" in ours)
     assign_exactly(pairs, values, ignore=lambda name: name.endswith("num_batches_tracked"))
     return model
+
+
+def read(path, arch):
+    """Tensors of the reference's `.pt` checkpoint; it does not say its architecture."""
+    tensors, _ = read_torch(path)
+    return tensors
+
+
+def recipe(arch, config):
+    """The network as a recipe, its pictures by the conventions of MutualNet.
+
+    Raises:
+        ValueError: a wide residual network that no preset has.
+    """
+    plain = re.sub("^(s|autoslim)_", "", arch)
+    names = [name for name in PRESETS if name == ARCHITECTURES[plain] or plain == "wideresnet" and "wideresnet" in name]
+    shape = {name: config[name] for name in ("blocks", "widths")}
+    fitting = [name for name in names if all(list(PRESETS[name].get(k, ())) == v for k, v in shape.items())]
+    if not fitting:
+        raise ValueError(f"`arch` must be one of {', '.join(names)} to become a run. Received: {shape}.")
+    fields = ("resolutions", "classes", "width_range", "width_mults", "private", "divisor")
+    model = ModelRecipe(
+        arch=fitting[0],
+        mode="float",
+        channel_lists={name: list(counts) for name, counts in config["channel_lists"].items()} or None,
+        **{name: list(config[name]) if isinstance(config[name], list) else config[name] for name in fields},
+    )
+    cifar = plain == "wideresnet"
+    mean, std = (_CIFAR_MEAN, _CIFAR_STD) if cifar else (IMAGENET_MEAN, IMAGENET_STD)
+    crop, side = "reflect" if cifar else "area", max(config["resolutions"])
+    return Recipe(model=model, data=DataRecipe(batch_size=100, side=side, crop=crop, mean=list(mean), std=list(std)))
 
 
 def _text(width):

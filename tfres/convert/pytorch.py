@@ -46,9 +46,9 @@ def read_torch(path):
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of PyTorch: {error}") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    state = content.get("state_dict", content.get("model", content)) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise CheckpointError(f"{path} must hold a state dict of tensors, alone or as `state_dict`.")
+        raise CheckpointError(f"{path} must hold a state dict of tensors, alone or as `state_dict` or `model`.")
     facts = {k: v for k, v in content.items() if isinstance(v, (str, int, float))} if state is not content else {}
     return {name: value.numpy() for name, value in state.items()}, facts
 

@@ -22,7 +22,6 @@ def calibrate(model, setting, batches):
     """
     setting = model.resolve(setting)
 
-    @tf.function(reduce_retracing=True)
     def measure(images):
         with StepScope() as scope:
             model(images, setting=setting, training=True)
@@ -30,10 +29,13 @@ def calibrate(model, setting, batches):
         layers[:] = [layer for layer, _ in norms]
         return [records[0][1][:2] for _, records in norms]
 
-    layers, sums, seen = [], None, 0
+    layers, sums, seen, traced = [], None, 0, None
     for images in batches:
         size = images.shape[0]
-        measured = [[size * value for value in pair] for pair in measure(images)]
+        if traced is None:
+            spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
+            traced = tf.function(measure).get_concrete_function(spec)
+        measured = [[size * value for value in pair] for pair in traced(images)]
         sums = measured if sums is None else tf.nest.map_structure(tf.add, sums, measured)
         seen += size
     for layer, (mean, variance) in zip(layers, sums, strict=True):

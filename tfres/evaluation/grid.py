@@ -37,10 +37,13 @@ def evaluate_grid(run, checkpoint, model, crop, source, recipe, settings, pictur
         the table.
     """
     table = run.read_table()
-    done = {row["setting"] for row in table["rows"] if row.get("calibrated") == checkpoint} & set(map(str, model.settings))
+    done = {row["setting"] for row in table["rows"] if row.get("calibrated") == checkpoint} & set(
+        map(str, model.calibrated_settings)
+    )
     missing = [setting for setting in settings if str(setting) not in done]
     logger.info("%d of %d settings are done.", len(settings) - len(missing), len(settings))
-    wider = model.extended({s: Branch({}) for s in missing if s not in model.settings}) if missing else model
+    fresh = [setting for setting in missing if setting not in model.calibrated_settings]
+    wider = model.extended({setting: Branch({}) for setting in fresh}) if fresh else model
     with tqdm.tqdm(total=len(missing), desc="grid", unit="settings") as progress:
         for resolution in sorted({setting.resolution for setting in missing}, reverse=True):
             group = [setting for setting in missing if setting.resolution == resolution]

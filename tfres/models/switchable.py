@@ -30,7 +30,8 @@ class SwitchableNetwork(tf.keras.Model):
         (a `Setting`, its printed form or the resolution; default: the largest), `training`.
     Output: logits `(batch, classes)`.
 
-    `settings` are all it can run at, `trained_settings` those of `resolutions`, both in descending order.
+    `settings` are all it can run at, `trained_settings` those of its training, `calibrated_settings` those with statistics
+    from calibration.
     """
 
     def __init__(self, config, **kwargs):
@@ -40,9 +41,10 @@ class SwitchableNetwork(tf.keras.Model):
         resolutions = check_resolutions(config["resolutions"])
         self._config = {**config, **lists, "resolutions": resolutions, "calibrated": calibrated}
         self.trained_settings = self._make_trained_settings()
-        further = [Setting.parse(setting) for setting in calibrated]
-        self.settings = sorted({*self.trained_settings, *further}, reverse=True)
-        if len(self.settings) < len(self.trained_settings) + len(further):
+        self.calibrated_settings = [Setting.parse(setting) for setting in calibrated]
+        self.settings = sorted({*self.trained_settings, *self.calibrated_settings}, reverse=True)
+        distinct = [*self.calibrated_settings, *([] if self._calibrates_trained else self.trained_settings)]
+        if len({*distinct}) < len(distinct):
             raise ValueError(f"`calibrated` must be distinct and not trained. Received: calibrated={calibrated}.")
         with dtype_policy(self.dtype_policy):
             self._make_layers()
@@ -189,6 +191,7 @@ class SwitchableNetwork(tf.keras.Model):
         return [*(kernel for kernel in kernels if kernel is not None), self.classifier.kernel]
 
     _counted_in_training = False
+    _calibrates_trained = False  # whether a trained setting may have statistics from calibration beside its own
     _served_config = {}
     _final_layer = tf.keras.layers.Dense
 

@@ -179,6 +179,7 @@ class MutualNet(SwitchableNetwork):
             return list(self.trainable_weights)
         return [weight for weight in self.trainable_weights if weight.name.endswith("/kernel:0")]
 
+    _calibrates_trained = True
     _counted_in_training = True  # every setting has a cost, also without statistics
     _final_layer = SlimmableDense
 
@@ -239,13 +240,12 @@ class MutualNet(SwitchableNetwork):
 
     def _norm(self, name, gamma_initializer="ones"):
         slots = [dataclasses.replace(setting, resolution=None) for setting in self.trained_settings]
-        further = [setting for setting in self.settings if setting not in self.trained_settings]
         private = bool(self._config["channel_lists"]) or self._config["private"] and not self._latest.fixed
         if self._config["served"]:
             return PackedBatchNorm(self._latest, private, name=name)
         return SlimmableBatchNorm(
             self._latest,
-            [*slots, *further],
+            [*slots, *self.calibrated_settings],
             private=private,
             gamma_initializer=gamma_initializer,
             synchronised=self._config["synchronised"],

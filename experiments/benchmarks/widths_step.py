@@ -1,0 +1,174 @@
+"""Ways to train at random widths: slices in one graph, masks in one graph, slices with a trace per width.
+
+Command: `make bench-mutualnet`. MobileNetV1 at widths 0.25 to 1 and sides 224 192 160 128, the four passes of a step with
+their gradients, batch 32. The one graph computes channel counts from the width, a tensor (what tfres does). Masks multiply the
+output of every norm of the full network by zeros behind the width's channels: the same loss (checked here), the full
+network's work. A trace per width makes a graph for every channel configuration (187) and side (4) that occurs: its time per
+step, once traced, and the time of one trace.
+
+Then serving: one picture at width 0.5 from the export of two settings, from a sub-network cut out, and from a network built
+at that width.
+"""
+
+import contextlib
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from experiments.benchmarks.timing import interleaved, report
+from tfres.deploy import export_savedmodel
+from tfres.layers import MultiResolutionCrop
+from tfres.layers.slimmable import SlimmableBatchNorm
+from tfres.models.presets import from_preset
+from tfres.objectives import MutualLearning
+from tfres.settings import Setting
+
+BATCH, SIDES = 32, (224, 192, 160, 128)
+# Widths and sides of the steps' sub-networks, fixed so that all ways do the same work.
+STEPS = [
+    ((0.25, 160), (0.8, 192), (0.45, 128)),
+    ((0.25, 224), (0.6, 160), (0.35, 192)),
+    ((0.25, 128), (0.95, 128), (0.7, 224)),
+]
+
+
+@contextlib.contextmanager
+def masked(model, width):
+    """Within it the full network's norms let only the channels of a width pass."""
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, SlimmableBatchNorm)]
+    for norm in norms:
+
+        def call(inputs, setting=None, training=None, norm=norm, plain=norm.call):
+            outputs = plain(inputs, setting="w1", training=training)
+            kept = tf.range(outputs.shape[-1]) < norm.channels(width)
+            return outputs * tf.cast(kept, outputs.dtype)
+
+        norm.call = call
+    try:
+        yield
+    finally:
+        for norm in norms:
+            del norm.call
+
+
+def make_steps(model, images, labels):
+    """Functions of a step's `((width, side), ...)`: loss and gradients in each way."""
+    objective = MutualLearning(kd=True)
+    variables = model.trainable_variables
+
+    def graded(passes):
+        with tf.GradientTape() as tape:
+            terms = objective.sandwich(model, images[224], labels, passes).terms
+            loss = tf.add_n(list(terms.values()))
+        return loss, tape.gradient(loss, variables)
+
+    def pick(side):
+        return tf.switch_case(side, [lambda s=s: images[s] for s in SIDES])
+
+    @tf.function
+    def one_graph(widths, sides):
+        lowest = Setting(width_mult=0.25)
+        chosen = [lowest, *tf.unstack(widths[1:])]
+        return graded({str(i): (w, pick(s)) for i, (w, s) in enumerate(zip(chosen, tf.unstack(sides), strict=True))})
+
+    @tf.function
+    def masks(widths, sides):
+        full = Setting(width_mult=1.0)
+        with tf.GradientTape() as tape:
+            teacher = model.logits(images[224], full, training=True)
+            terms = [tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, teacher))]
+            for width, side in zip(tf.unstack(widths), tf.unstack(sides), strict=True):
+                with masked(model, width):
+                    student = model.logits(pick(side), full, training=True)
+                targets = tf.stop_gradient(tf.nn.softmax(teacher))
+                terms.append(tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, student)))
+                terms.append(tf.reduce_mean(tf.reduce_sum(targets * tf.math.log(targets), -1)))
+            loss = tf.add_n(terms)
+        return loss, tape.gradient(loss, variables)
+
+    @tf.function
+    def static(subnets):
+        return graded({str(i): (Setting(width_mult=w), images[s]) for i, (w, s) in enumerate(subnets)})
+
+    def tensors(subnets):
+        widths, sides = zip(*subnets, strict=True)
+        return tf.constant(widths, tf.float64), tf.constant([SIDES.index(side) for side in sides])
+
+    return {
+        "slices, one graph": lambda subnets: one_graph(*tensors(subnets)),
+        "masks": lambda subnets: masks(*tensors(subnets)),
+        "slices, a trace per width": static,
+    }
+
+
+def training():
+    model = from_preset("mutual_mobilenet_v1")
+    model.build()
+    rng = np.random.Generator(np.random.PCG64(0))
+    crop = MultiResolutionCrop(SIDES, "align_corners")
+    images = crop(tf.constant(rng.integers(0, 256, (BATCH, 224, 224, 3), np.uint8)))
+    labels = tf.constant(rng.integers(0, 1000, BATCH), tf.int32)
+    ways = make_steps(model, images, labels)
+    first, losses = {}, {}
+    for name, way in ways.items():
+        start = time.perf_counter()
+        losses[name] = [float(way(subnets)[0]) for subnets in STEPS[:1]]
+        first[name] = time.perf_counter() - start
+    spread = max(abs(values[0] / losses["masks"][0] - 1) for values in losses.values())
+    assert spread < 1e-4, losses
+    calls = {name: lambda way=way: [float(way(subnets)[0]) for subnets in STEPS] for name, way in ways.items()}
+    seconds = interleaved(calls, repeats=5, warmup=1)
+    return {name: value / len(STEPS) for name, value in seconds.items()}, first
+
+
+def serving():
+    model = from_preset("mutual_mobilenet_v1", width_mults=(1.0, 0.5, 0.25))
+    model.build()
+    crop = MultiResolutionCrop(SIDES, "align_corners")
+    plain = model.materialize("r224-w0.5")
+    built = from_preset("mutual_mobilenet_v1", width_range=(0.5, 0.5), resolutions=(224,))
+    built.build()
+    calls, megabytes = {}, {}
+    x = tf.zeros([1, 224, 224, 3], tf.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        networks = {
+            "whole, from the export of all widths": (model, {}),
+            "cut out": (plain, {}),
+            "built at that width": (built, {}),
+            "separate": (model, {"form": "separate"}),
+        }
+        for number, (name, (network, options)) in enumerate(networks.items()):
+            path = export_savedmodel(network, crop, pathlib.Path(folder), str(number), ["x"], rules="torchvision", **options)
+            signature = tf.saved_model.load(str(path)).signatures["serve_r224-w0.5"]
+            calls[name] = lambda call=signature: call(images=x)["logits"].numpy()
+            megabytes[name] = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
+        return interleaved(calls, repeats=60, warmup=10), megabytes
+
+
+def main():
+    seconds, first = training()
+    served, megabytes = serving()
+    report(
+        "bench_widths_step",
+        "make bench-mutualnet",
+        {
+            "network": "MobileNetV1, 1000 classes",
+            "batch": BATCH,
+            "training ms per step": {name: 1000 * value for name, value in seconds.items()},
+            "first step with its trace, s": first,
+            "masks against slices in one graph": seconds["masks"] / seconds["slices, one graph"],
+            "one graph against a trace per width": seconds["slices, one graph"] / seconds["slices, a trace per width"],
+            "serving ms at r224-w0.5": {name: 1000 * value for name, value in served.items()},
+            "cut out against built at that width": served["cut out"] / served["built at that width"],
+            "from the export of all widths against built": served["whole, from the export of all widths"]
+            / served["built at that width"],
+            "file MB": megabytes,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

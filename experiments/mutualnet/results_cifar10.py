@@ -1,0 +1,94 @@
+"""One MutualNet at 64 settings against networks trained alone, on CIFAR-10.
+
+Command: `make results-mutualnet` (about half an hour on 2 cores). WideResNet-10-2 with the options of
+`experiments/mutualnet/cifar10.yaml` and 6 passes; widths 0.25 to 1 in steps of 0.05 at 32, 28, 24 and 20 pixels, with
+statistics measured for each pair, and before that (only the two widths that training keeps statistics for). Five networks of
+one width and resolution get as many passes alone. Finished runs are not repeated. Writes
+`docs/results/mutualnet_cifar10.json`, `.md`, `.png`.
+"""
+
+import argparse
+import json
+
+from experiments import comparison
+from tfres import session
+from tfres.data.sources import open_source
+from tfres.evaluation.accuracy import evaluate
+from tfres.files import write_text
+from tfres.run import Run
+from tfres.settings import Setting
+from tfres.table import pareto
+
+SIDES, ENDS = (32, 28, 24, 20), (1.0, 0.25)
+ALONE = ((1.0, 32), (0.5, 32), (0.25, 32), (0.5, 20), (0.25, 20))
+COMMON = ["--recipe", "experiments/mutualnet/cifar10.yaml"]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.mutualnet.results_cifar10", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--epochs", type=int, default=6, help="passes over the data (default 6)")
+    comparison.add_folders(parser, "runs/results-mutualnet")
+    arguments = parser.parse_args()
+    common = [*COMMON, "--epochs", str(arguments.epochs)]
+    run = arguments.runs / "mutual"
+    comparison.trained_rows(run, common)
+    results = {"epochs": arguments.epochs, "before": before(run)}
+    results |= json.loads(comparison.command("evaluate", "--run", str(run), "--grid", "--batches", "9", "--json"))
+    results["alone"] = {}
+    for width, side in ALONE:
+        options = [*common, "--model.width_range", f"[{width},{width}]", "--training.random_widths", "0", "--sizes", str(side)]
+        (row,) = comparison.trained_rows(arguments.runs / f"individual-r{side}-w{width}", options)
+        results["alone"][f"r{side}-w{width:g}"] = row
+    write_text(arguments.out / "mutualnet_cifar10.json", json.dumps(results, indent=1) + "\n")
+    write_text(arguments.out / "mutualnet_cifar10.md", markdown(results))
+    title = f"CIFAR-10, WideResNet-10-2, {arguments.epochs} passes"
+    comparison.plot(arguments.out / "mutualnet_cifar10.png", title, curves(results))
+
+
+def before(folder):
+    """Top-1 without calibration, of the widths that have statistics from training."""
+    run = Run(folder)
+    recipe = run.recipe()
+    model, crop = session.load_run(run, with_calibrated=False)
+    source = open_source(recipe.data, recipe.model.classes)
+    points = {str(Setting(side, width)): (Setting(side, width), side) for width in ENDS for side in SIDES}
+    return {name: both["top1"] for name, both in evaluate(model, crop, source, recipe.data, points).items()}
+
+
+def curves(results):
+    """What is plotted: a line per resolution, the Pareto front, the networks trained alone."""
+    lines = {}
+    for number, side in enumerate(SIDES):
+        rows = [row for row in results["rows"] if row["resolution"] == side]
+        lines[f"one network at {side}"] = (rows, ".-", f"C{number}")
+    lines["its Pareto front"] = (pareto(results), "k--", None)
+    lines["networks trained alone"] = (list(results["alone"].values()), "x", "black")
+    return lines
+
+
+def markdown(results):
+    """The grid, what calibration changes, and the networks trained alone."""
+    rows = {row["setting"]: row for row in results["rows"]}
+    widths = sorted({row["width_mult"] for row in results["rows"]}, reverse=True)
+    text = ["| width | " + " | ".join(map(str, SIDES)) + " |", "| --- " * (1 + len(SIDES)) + "|"]
+    for width in widths:
+        cells = [rows[f"r{side}-w{width:g}"] for side in SIDES]
+        cells = [f"{100 * row['top1']:.2f} ({row['macs'] / 1e6:.1f} M)" for row in cells]
+        text.append(f"| {width:g} | {' | '.join(cells)} |")
+    text += ["", "| setting | before calibration | calibrated |", "| --- " * 3 + "|"]
+    text += [f"| {name} | {100 * top1:.2f} | {100 * rows[name]['top1']:.2f} |" for name, top1 in results["before"].items()]
+    text += ["", "| setting | MACs (M) | one network | trained alone |", "| --- " * 4 + "|"]
+    for name, row in results["alone"].items():
+        text.append(
+            f"| {name} | {row['macs'] / 1e6:.1f} | {' | '.join(comparison.gain_cells(rows[name]['top1'], row['top1']))} |"
+        )
+    text.append(
+        f"\nTop-1 in percent on CIFAR-10's 10,000 test pictures, {results['epochs']} passes, one seed; {results['machine']}."
+    )
+    return "\n".join(text) + "\n"
+
+
+if __name__ == "__main__":
+    main()
