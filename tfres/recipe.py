@@ -38,7 +38,7 @@ class ModelRecipe:
         stride_in: convolution of a bottleneck that has the stride, 3x3 or 1x1; null for 3x3, or what `init` needs.
         width_range: of MutualNet: smallest and largest width; null for the preset's.
         width_mults: of MutualNet: widths trained in every step, with statistics of their own; null for both ends of the range.
-        private: of MutualNet: gamma and beta belong to the width (slimmable networks with switches).
+        private: of MutualNet: gamma and beta belong to the width (slimmable networks with switches); null for the preset's.
         divisor: of MutualNet: channels are multiples of it.
         channel_lists: of MutualNet: names of sub-networks to lists of channels (AutoSlim); null for none.
         dropout: of wide residual networks.
@@ -58,7 +58,7 @@ class ModelRecipe:
     stride_in: Literal["3x3", "1x1"] | None = None
     width_range: list[float] | None = None
     width_mults: list[float] | None = None
-    private: bool = False
+    private: bool | None = None
     divisor: int = 8
     channel_lists: dict[str, list[int]] | None = None
     dropout: float = 0.0
@@ -188,8 +188,9 @@ class TrainingRecipe:
         kd_type: of RS-Nets: ens_topdown (larger resolutions teach smaller ones too) or ens. Of SAN: topdown, or
             topdown_normalised (its weight does not grow with the number of resolutions). Null for the first.
         temperature: of RS-Nets' distillation.
-        random_widths: of MutualNet: sub-networks of random width in every step.
-        random_sides: of MutualNet: sub-networks see the pictures at a random resolution; false: at the largest.
+        random_widths: of MutualNet: sub-networks of random width in every step; null for 2, or 0 where norms are private.
+        random_sides: of MutualNet: sub-networks see the pictures at a random resolution; false: at the largest; null for
+            true, or false where norms are private.
         label_smoothing: share of the label's weight spread over all classes.
         precision: float32, mixed_bfloat16 or mixed_float16 (with loss scaling); keras engine.
         accumulate: parts that a step's batch is cut into, run one after another as so many replicas would; keras engine.
@@ -223,8 +224,8 @@ class TrainingRecipe:
     kd: bool = False
     kd_type: Literal["ens_topdown", "ens", "topdown", "topdown_normalised"] | None = None
     temperature: float = 1.0
-    random_widths: int = 2
-    random_sides: bool = True
+    random_widths: int | None = None
+    random_sides: bool | None = None
     label_smoothing: float = 0.0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     accumulate: int = 1
@@ -244,7 +245,7 @@ class TrainingRecipe:
             value = getattr(self, name)
             _require(value is None or value >= 0, name, "zero or positive", value)
         _require(self.steps_per_epoch is None or self.steps_per_epoch > 0, "steps_per_epoch", "positive", self.steps_per_epoch)
-        _require(self.random_widths >= 0, "random_widths", "zero or positive", self.random_widths)
+        _require((self.random_widths or 0) >= 0, "random_widths", "zero or positive", self.random_widths)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
         _require(self.ema is None or 0 < self.ema < 1, "ema", "between 0 and 1", self.ema)
         _require(self.accumulate > 0, "accumulate", "positive", self.accumulate)

@@ -31,11 +31,11 @@ def resolve(recipe):
         RecipeError: unknown architecture, or a number of classes that the data contradicts.
         DataError: no usable data.
     """
-    family, _, preset, _ = _network(recipe.model)
+    family, _, preset, arguments = _network(recipe.model)
     if recipe.training.init:
         recipe = pretrained.prepare(recipe)
     recipe = recipe.with_conventions(convention(family))
-    recipe = dataclasses.replace(recipe, training=_teaching(family, recipe.training))
+    recipe = dataclasses.replace(recipe, training=_teaching(family, {**preset, **arguments}, recipe.training))
     resolutions = sorted(recipe.model.resolutions or preset["resolutions"], reverse=True)
     side = recipe.data.side or max(*resolutions, *preset["resolutions"])
     source = open_source(dataclasses.replace(recipe.data, side=side), recipe.model.classes)
@@ -59,8 +59,8 @@ def convention(family):
     return family if family in CONVENTIONS else None
 
 
-def _teaching(family, training):
-    """The `TrainingRecipe` with the family's kind of distillation.
+def _teaching(family, network, training):
+    """The `TrainingRecipe` with the family's kind of distillation; `network` are the constructor's arguments.
 
     Raises:
         RecipeError: options that the family's distillation does not have.
@@ -78,7 +78,15 @@ def _teaching(family, training):
     for name, neutral in (("engine", "keras"), ("low_memory", False)):
         if family == "mutualnet" and getattr(training, name) != neutral:
             raise RecipeError(f"`{name}` must be {neutral} for mutualnet. Received: {name}={getattr(training, name)!r}.")
-    return dataclasses.replace(training, kd_type=kind)
+    training = dataclasses.replace(training, kd_type=kind)
+    if family != "mutualnet":
+        return training
+    switches = bool(network.get("private") or network.get("channel_lists"))
+    widths = (0 if switches else 2) if training.random_widths is None else training.random_widths
+    if switches and widths:
+        raise RecipeError(f"`random_widths` must be 0 where norms are private to the width. Received: random_widths={widths}.")
+    sides = not switches if training.random_sides is None else training.random_sides
+    return dataclasses.replace(training, random_widths=widths, random_sides=sides)
 
 
 def _network(recipe):

@@ -95,6 +95,29 @@ def test_published_query_tables(arch):
         assert abs(model.cost(f"r{side}-w{width}").macs / 1e6 - int(mflops)) < 1
 
 
+# Million multiply-adds and kept parameters of slimmable_networks, computed with its code.
+SWITCHES = {
+    "slim_mobilenet_v1": {"w1": (568.74, None), "w0.75": (325.39, None), "w0.5": (149.50, None), "w0.25": (41.03, None)},
+    "slim_mobilenet_v2": {"w1": (300.8, None), "w0.75": (209.1, None), "w0.5": (97.2, None), "w0.35": (59.3, None)},
+    "slim_resnet50": {"w1": (4089.2, None), "w0.75": (2322.7, None), "w0.5": (1052.3, None), "w0.25": (278.1, None)},
+    "autoslim_mobilenet_v1": {"netm150": (149.86, 1.888), "netm325": (324.81, 4.001), "netm572": (572.13, 4.656)},
+    "autoslim_mobilenet_v2": {"netm207": (206.86, 4.125), "netm305": (305.17, 5.767), "netm505": (505.03, 6.496)},
+    "autoslim_resnet50": {
+        "netm570": (570.09, 7.417), "netm1000": (999.95, 13.344), "netm2006": (2006.14, 20.608), "netm3005": (3004.65, 23.185),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("arch", SWITCHES)
+def test_slimmable_networks(arch):
+    model = built(arch)
+    for setting, (mmacs, mparams) in SWITCHES[arch].items():
+        cost = model.cost(f"r224-{setting}")
+        assert cost.macs / 1e6 == pytest.approx(mmacs, rel=2e-3)
+        assert mparams is None or cost.params / 1e6 == pytest.approx(mparams, abs=6e-4)
+    assert {str(s) for s in model.trained_settings} == {f"r224-{setting}" for setting in SWITCHES[arch]}
+
+
 def test_full_width_is_the_plain_network(rng):
     """The same layers without slices: ResNet-50 of the RS-Nets, bit for bit."""
     options = {"blocks": (1, 1), "widths": (16, 32), "classes": 5}
