@@ -6,8 +6,8 @@ output of every norm of the full network by zeros behind the width's channels: t
 network's work. A trace per width makes a graph for every channel configuration (187) and side (4) that occurs: its time per
 step, once traced, and the time of one trace.
 
-Then serving: one picture at width 0.5 from the export of two settings, from a sub-network cut out, and from a network built
-at that width.
+Then serving: one picture at width 0.5 from the export of the whole grid (16 widths at four sides), from a sub-network cut out,
+and from a network built at that width; size of the grid's export against that of the full network alone and the statistics.
 """
 
 import contextlib
@@ -20,11 +20,12 @@ import tensorflow as tf
 
 from experiments.benchmarks.timing import interleaved, report
 from tfres.deploy import export_savedmodel
+from tfres.evaluation.grid import grid
 from tfres.layers import MultiResolutionCrop
 from tfres.layers.slimmable import SlimmableBatchNorm
 from tfres.models.presets import from_preset
 from tfres.objectives import MutualLearning
-from tfres.settings import Setting
+from tfres.settings import Branch, Setting
 
 BATCH, SIDES = 32, (224, 192, 160, 128)
 # Widths and sides of the steps' sub-networks, fixed so that all ways do the same work.
@@ -125,26 +126,31 @@ def training():
 
 
 def serving():
-    model = from_preset("mutual_mobilenet_v1", width_mults=(1.0, 0.5, 0.25))
+    model = from_preset("mutual_mobilenet_v1")
     model.build()
+    settings = grid(np.linspace(0.25, 1, 16).round(2).tolist(), SIDES)
+    model = model.extended({setting: Branch({}) for setting in settings})
     crop = MultiResolutionCrop(SIDES, "align_corners")
-    plain = model.materialize("r224-w0.5")
     built = from_preset("mutual_mobilenet_v1", width_range=(0.5, 0.5), resolutions=(224,))
     built.build()
-    calls, megabytes = {}, {}
+    calls, megabytes, kept = {}, {}, []
     x = tf.zeros([1, 224, 224, 3], tf.uint8)
     with tempfile.TemporaryDirectory() as folder:
         networks = {
-            "whole, from the export of all widths": (model, {}),
-            "cut out": (plain, {}),
-            "built at that width": (built, {}),
-            "separate": (model, {"form": "separate"}),
+            "the grid's export": (model, "r224-w0.5"),
+            "cut out": (model.materialize("r224-w0.5"), "r224-w0.5"),
+            "built at that width": (built, "r224-w0.5"),
+            "the full network alone": (model.materialize("r224-w1"), None),
         }
-        for number, (name, (network, options)) in enumerate(networks.items()):
-            path = export_savedmodel(network, crop, pathlib.Path(folder), str(number), ["x"], rules="torchvision", **options)
-            signature = tf.saved_model.load(str(path)).signatures["serve_r224-w0.5"]
-            calls[name] = lambda call=signature: call(images=x)["logits"].numpy()
+        for number, (name, (network, setting)) in enumerate(networks.items()):
+            path = export_savedmodel(network, crop, pathlib.Path(folder), str(number), ["x"], rules="torchvision")
             megabytes[name] = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
+            if setting:
+                kept.append(tf.saved_model.load(str(path)))  # a signature does not keep its model alive
+                calls[name] = lambda call=kept[-1].signatures[f"serve_{setting}"]: call(images=x)["logits"].numpy()
+        norms = [layer for layer in model._flatten_layers() if isinstance(layer, SlimmableBatchNorm)]
+        floats = sum(2 * norm.channels(setting) for norm in norms for setting in settings)
+        megabytes["the grid's statistics"] = 4 * floats / 1e6
         return interleaved(calls, repeats=60, warmup=10), megabytes
 
 
@@ -163,9 +169,10 @@ def main():
             "one graph against a trace per width": seconds["slices, one graph"] / seconds["slices, a trace per width"],
             "serving ms at r224-w0.5": {name: 1000 * value for name, value in served.items()},
             "cut out against built at that width": served["cut out"] / served["built at that width"],
-            "from the export of all widths against built": served["whole, from the export of all widths"]
-            / served["built at that width"],
+            "from the grid's export against built at that width": served["the grid's export"] / served["built at that width"],
             "file MB": megabytes,
+            "the grid's export against the full network and the statistics": megabytes["the grid's export"]
+            / (megabytes["the full network alone"] + megabytes["the grid's statistics"]),
         },
     )
 
