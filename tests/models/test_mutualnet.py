@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from tests.models.test_rsnet import randomise
-from tfres.layers.slimmable import SlimmableBatchNorm, SlimmableConv2D, slim_channels
+from tfres.layers.slim_channels import SlimChannels, slim_channels
+from tfres.layers.slimmable import SlimmableBatchNorm, SlimmableConv2D
 from tfres.models.presets import from_preset
 
 # Published query tables: width, side, MFLOPs of the README.
@@ -169,8 +170,6 @@ def test_saving_at_every_setting(rng, tmp_path):
 
 
 def test_grouped_and_depthwise(rng):
-    from tfres.layers.slimmable import SlimChannels
-
     channels = SlimChannels(32)
     layer = SlimmableConv2D(channels, 3, groups=4, padding="symmetric", use_bias=False)
     layer.build((None, 8, 8, 16))

@@ -16,7 +16,7 @@ class Parts:
         quantizer: `(name) -> layer`, or None where activations stay float.
 
     `ratio` says how a network that runs at several widths rounds the number of channels (see
-    `tfres.layers.slimmable.slim_channels`); None: the number is the same at every width.
+    `tfres.layers.slim_channels`); None: the number is the same at every width.
     """
 
     conv: Callable

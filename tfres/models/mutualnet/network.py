@@ -6,9 +6,9 @@ import math
 import tensorflow as tf
 
 from tfres.layers import FanOutNormal
+from tfres.layers.slim_channels import SlimChannels
 from tfres.layers.slimmable import (
     PackedBatchNorm,
-    SlimChannels,
     SlimmableBatchNorm,
     SlimmableConv2D,
     SlimmableDense,
@@ -39,7 +39,7 @@ class MutualNet(SwitchableNetwork):
         calibrated: further settings with statistics of their own, "r128-w0.5".
         classes: number of classes.
         dropout: between the convolutions of a "wide" block.
-        divisor, minimum: of the rounding of channels, see `tfres.layers.slimmable.slim_channels`.
+        divisor, minimum: of the rounding of channels, see `tfres.layers.slim_channels`.
         private: gamma and beta belong to the width too: slimmable networks with switches, for short `width_mults`.
         channel_lists: mapping of names to lists of channels in the order of the convolutions but depthwise ones (AutoSlim).
             The settings are then these sub-networks, `r224-netA`, with private norms.
