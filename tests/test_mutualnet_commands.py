@@ -105,6 +105,38 @@ def test_options_it_does_not_have(options, message, tmp_path):
         train.main(["--arch", "resnet20", "--fake", "--training.random_widths", "1", "--run", str(tmp_path / "run")])
 
 
+@pytest.mark.parametrize(
+    ("options", "settings", "term"),
+    [
+        (["--model.private", "true", "--model.width_mults", "[1.0, 0.5]"], ["r16-w1", "r16-w0.5"], "cross_entropy_w0.5"),
+        (
+            ["--kd", "--model.channel_lists", "{m9: [8,8,8,8,16,16,16,32,32,32], m40: [16,24,24,24,40,48,48,64,72,72]}"],
+            ["r16-netm40", "r16-netm9"],
+            "distillation_netm9",
+        ),
+    ],
+)
+def test_switches_and_channel_lists(options, settings, term, tmp_path, capsys):
+    """Slimmable networks: norms wholly private, every switch trained in every step, nothing random."""
+    folder = tmp_path / "run"
+    assert train.main([*OPTIONS, *options, "--run", str(folder)]) == 0
+    run = Run(folder)
+    assert [row["setting"] for row in run.read_table()["rows"]] == settings
+    assert f"train_{term}" in (folder / "metrics.csv").read_text().splitlines()[0]
+    assert (run.recipe().training.random_widths, run.recipe().training.random_sides) == (0, False)
+    model, crop = session.load_run(run)
+    assert export.main(["--run", str(folder), "--out", str(tmp_path)]) == 0
+    signatures = tf.saved_model.load(capsys.readouterr().out.splitlines()[-1]).signatures
+    pictures = tf.zeros([1, 16, 16, 3], tf.uint8)
+    for setting in settings:
+        expected = model(crop.at(pictures, 16), setting=setting)
+        found = signatures[f"serve_{setting}"](images=pictures)["logits"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(model.materialize(setting)(crop.at(pictures, 16)), expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(RecipeError, match="`random_widths` must be 0 where norms are private"):
+        train.main([*OPTIONS, *options, "--training.random_widths", "1", "--run", str(tmp_path / "other")])
+
+
 def test_a_checkpoint_of_the_authors(tmp_path, capsys):
     torch = pytest.importorskip("torch")
     import gzip

@@ -20,7 +20,8 @@ class Setting:
         exit: number of the exit, from 1.
         subnet: name of a sub-network (letters, digits, underscores).
 
-    Settings sort from cheap to costly: by resolution, width, exit, name; an axis that is not given comes first.
+    Settings sort from cheap to costly: by resolution, width, exit, name (numbers in it by value); an axis that is not given
+    comes first.
 
     Example:
         >>> str(Setting(resolution=160, width_mult=0.75)), Setting.parse("r96")
@@ -48,7 +49,8 @@ class Setting:
         return self._order() < other._order()
 
     def _order(self):
-        return (self.resolution or 0, self.width_mult or 0, self.exit or 0, self.subnet or "")
+        name = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", self.subnet or "")]
+        return (self.resolution or 0, self.width_mult or 0, self.exit or 0, name)
 
     @classmethod
     def parse(cls, value):

@@ -42,7 +42,7 @@ class MutualNet(SwitchableNetwork):
         divisor, minimum: of the rounding of channels, see `tfres.layers.slim_channels`.
         private: gamma and beta belong to the width too: slimmable networks with switches, for short `width_mults`.
         channel_lists: mapping of names to lists of channels in the order of the convolutions but depthwise ones (AutoSlim).
-            The settings are then these sub-networks, `r224-netA`, with private norms.
+            The settings are then these sub-networks, `r224-netA`, with private norms; the last by name is the full one.
         synchronised: see `SwitchableBatchNorm`.
         stem, stride_in: of "bottleneck", see `tfres.models.backbones.ResNet`.
 
@@ -190,7 +190,7 @@ class MutualNet(SwitchableNetwork):
     def _make_trained_settings(self):
         full, names = self._config["resolutions"][0], self._config["channel_lists"]
         if names:
-            return [Setting(full, subnet=name) for name in names]
+            return sorted((Setting(full, subnet=name) for name in names), reverse=True)
         return [Setting(full, width) for width in self._config["width_mults"]]
 
     def _make_layers(self):
