@@ -40,8 +40,8 @@ def run(tmp_path_factory):
 
 def test_every_mode_of_inference_at_any_resolution(run, capsys):
     modes = ["proxy", "ideal", "data-free", "proxy+calibration", "ideal+calibration"]
-    command = ["--run", str(run), "--batches", "1", "--json"]
-    assert evaluate.main([*command, "--sweep", "--step", "1", "--inference", *modes]) == 0
+    command = ["--run", str(run), "--json"]
+    assert evaluate.main([*command, "--batches", "1", "--sweep", "--step", "1", "--inference", *modes]) == 0
     swept = json.loads(capsys.readouterr().out)
     assert [row["resolution"] for row in swept["rows"]] == [16, 15, 14, 13, 12] * 5
     assert [row["inference"] for row in swept["rows"]] == [mode for mode in modes for _ in range(5)]
@@ -69,7 +69,10 @@ def test_every_mode_of_inference_at_any_resolution(run, capsys):
         (["--size", "14", "--encodings", "0.1"], "`encodings` needs `inference` and as many `size`"),
         (["--size", "12", "--inference", "ideal", "--encodings", "0.1"], "`encodings` must be for a SAN, for evaluated"),
         (["--sweep", "--step", "0"], "`step` must be positive"),
-        (["--sweep", "--batches", "0"], "`batches` must be positive"),
+        (["--sweep", "16", "--step", "2"], "`step` must be positive and needs `sweep` without sizes"),
+        (["--sweep", "--inference", "ideal+calibration", "--batches", "0"], "`batches` must be positive"),
+        (["--sweep", "--batches", "4"], "`batches` needs something to calibrate"),
+        (["--size", "14", "--inference", "ideal", "--cut", "training"], "`cut` needs something to calibrate"),
         (["--size", "0", "--inference", "ideal"], "`size` must be positive"),
     ],
 )

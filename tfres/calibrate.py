@@ -4,7 +4,7 @@ import json
 import pathlib
 import sys
 
-from tfres.cli import Parser, add_calibration_options, check_calibration_options, print_table, run_main
+from tfres.cli import Parser, add_calibration_options, calibration_options, print_table, run_main
 from tfres.recipe import RecipeError
 
 
@@ -38,7 +38,7 @@ def main(argv=None):
     recipe = run.recipe()
     sizes, trained = arguments.size, recipe.model.resolutions
     _check(sizes, trained, arguments.norms_of)
-    check_calibration_options(arguments)
+    batches, cut = calibration_options(arguments)
     checkpoint = checkpoints.find_checkpoint(run.checkpoints)
     model, _ = session.load_run(run, checkpoint)
     if hasattr(model, "width_range"):
@@ -47,7 +47,7 @@ def main(argv=None):
     donors = {size: arguments.norms_of or next_smaller(trained, size) for size in sizes}
     name = pathlib.Path(checkpoint).name
     model = model.extended({size: model.branch(donor, size) for size, donor in donors.items()})
-    pictures = session.calibration_pictures(recipe, source, arguments.batches, arguments.cut)
+    pictures = session.calibration_pictures(recipe, source, batches, cut)
     branches, rows = {}, []
     for size, donor in donors.items():
         with explained(source):

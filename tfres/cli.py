@@ -62,19 +62,27 @@ def run_main(main, argv=None):
 
 def add_calibration_options(parser):
     """Options `--batches` and `--cut` of the pictures that statistics are measured on."""
-    parser.add_argument("--batches", type=int, default=16, help="of calibration: training batches per resolution")
+    parser.add_argument("--batches", type=int | None, help="of calibration: training batches per resolution, default 16")
     parser.add_argument(
         "--cut",
-        type=Literal["training", "evaluation"],
-        default="training",
-        help="of calibration: pictures cut as in training (random crops, flips) or as in evaluation",
+        type=Literal["training", "evaluation"] | None,
+        help="of calibration: pictures cut as in training (random crops, flips; the default) or as in evaluation",
     )
 
 
-def check_calibration_options(arguments):
-    """Raises RecipeError where `--batches` is not positive."""
-    if arguments.batches < 1:
-        raise RecipeError(f"`batches` must be positive. Received: batches={arguments.batches}.")
+def calibration_options(arguments, used=True):
+    """Number of batches and the cut of a command's arguments.
+
+    Raises:
+        RecipeError: not positive, or given where nothing is calibrated.
+    """
+    for name in ("batches", "cut"):
+        if not used and arguments[name] is not None:
+            raise RecipeError(f"`{name}` needs something to calibrate. Received: {name}={arguments[name]}.")
+    batches = 16 if arguments.batches is None else arguments.batches
+    if batches < 1:
+        raise RecipeError(f"`batches` must be positive. Received: batches={batches}.")
+    return batches, arguments.cut or "training"
 
 
 def print_table(rows, columns, file=None):

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Literal
 
-from tfres.cli import Parser, add_calibration_options, check_calibration_options, print_table, run_main
+from tfres.cli import Parser, add_calibration_options, calibration_options, print_table, run_main
 from tfres.recipe import RecipeError
 from tfres.settings import INFERENCE
 
@@ -25,7 +25,7 @@ def make_parser():
         help="any resolutions, or none to take those between the smallest and the largest trained one in steps of --step. "
         "Writes sweep.json and sweep.png (accuracy against resolution and ms) into the run",
     )
-    parser.add_argument("--step", type=int, default=8, help="of --sweep without resolutions, in pixels")
+    parser.add_argument("--step", type=int | None, help="of --sweep without resolutions, in pixels; default 8")
     parser.add_argument(
         "--inference",
         type=Literal[INFERENCE],
@@ -103,9 +103,9 @@ def _check(arguments):
         raise RecipeError("`grid` goes without sweep, inference and bn-size.")
     if arguments.widths and not arguments.grid:
         raise RecipeError(f"`widths` needs `grid`. Received: widths={arguments.widths}.")
-    if arguments.step < 1:
-        raise RecipeError(f"`step` must be positive. Received: step={arguments.step}.")
-    check_calibration_options(arguments)
+    if arguments.step is not None and (arguments.step < 1 or arguments.sweep != []):
+        raise RecipeError(f"`step` must be positive and needs `sweep` without sizes. Received: step={arguments.step}.")
+    calibration_options(arguments, arguments.grid or any(mode.endswith("calibration") for mode in arguments.inference or []))
     if arguments.inference and (arguments.bn_size or arguments.sweep is None and not arguments.size):
         raise RecipeError("`inference` needs `size` or `sweep` and goes without `bn-size`.")
     if arguments.encodings and (not arguments.inference or len(arguments.encodings) != len(arguments.size or [])):
@@ -150,9 +150,9 @@ def _sweep(run, model, crop, source, recipe, arguments):
     if hasattr(model, "width_range"):
         raise RecipeError("`sweep` and `inference` are for networks of one width; use `grid`.")
     trained = [setting.resolution for setting in model.trained_settings]
-    every = [*range(min(trained), max(trained), arguments.step), max(trained)]
+    every = [*range(min(trained), max(trained), arguments.step or 8), max(trained)]
     resolutions = arguments.size or arguments.sweep or every
-    pictures = session.calibration_pictures(recipe, source, arguments.batches, arguments.cut)
+    pictures = session.calibration_pictures(recipe, source, *calibration_options(arguments))
     encodings = dict(zip(arguments.size, arguments.encodings, strict=True)) if arguments.encodings else None
     sweeping = arguments.sweep is not None
     with explained(source):
@@ -190,7 +190,7 @@ def _grid(run, checkpoint, model, crop, source, recipe, arguments):
     if wrong:
         raise RecipeError(f"`widths` must be between {low:g} and {high:g}, the range of the training. Received: {wrong}.")
     settings = grid.grid(widths, arguments.size or recipe.model.resolutions)
-    pictures = session.calibration_pictures(recipe, source, arguments.batches, arguments.cut)
+    pictures = session.calibration_pictures(recipe, source, *calibration_options(arguments))
     name = pathlib.Path(checkpoint).name
     with explained(source):
         results = grid.evaluate_grid(run, name, model, crop, source, recipe.data, settings, pictures)
