@@ -63,7 +63,7 @@ def curves(results):
     for number, side in enumerate(SIDES):
         rows = [row for row in results["rows"] if row["resolution"] == side]
         lines[f"one network at {side}"] = (rows, ".-", f"C{number}")
-    lines["its Pareto front"] = (pareto(results), "k--", None)
+    lines["its Pareto front"] = (pareto(results), "--", "gray")
     lines["networks trained alone"] = (list(results["alone"].values()), "x", "black")
     return lines
 
