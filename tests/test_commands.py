@@ -239,7 +239,7 @@ def test_bad_picture_ends_with_1_and_is_named(tmp_path, capsys):
     assert "train 15\nvalidation 4\nskipped 1" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "profile", "calibrate", "export", "convert", "prepare"])
+@pytest.mark.parametrize("verb", ["train", "evaluate", "profile", "calibrate", "export", "adapt", "convert", "prepare"])
 def test_help_of_every_verb(verb):
     done = subprocess.run([sys.executable, "-m", "tfres", verb, "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "xample: python -m tfres." in " ".join(done.stdout.split())

@@ -22,9 +22,9 @@ EVALUATIONS = [
 
 @pytest.fixture
 def converted(golden):
-    """The golden and its network; `further` slots get the statistics 0 and 1 that calibration starts from."""
+    """The golden, the reference's name of the network, and ours."""
 
-    def convert(name, further=(), **overrides):
+    def convert(name, **overrides):
         reference = golden(f"mutualnet_{name}")
         settings, tensors = reference["settings"], fill(reference["tensors"])
         if "fill" in reference and "multiplied" in reference["fill"]:
@@ -32,7 +32,7 @@ def converted(golden):
             tensors |= {key: value * np.float32(factor) for key, value in tensors.items() if key.endswith(end)}
         lists, widths = settings.get("channel_num_list"), settings["width_mult_list"]
         if lists:
-            overrides["channel_lists"] = {str(w): counts[:-1] for w, counts in zip(widths, lists, strict=True)}
+            overrides |= {"channel_lists": lists, "widths": widths}
         else:
             overrides |= {"widths": widths, "width_range": settings.get("width_mult_range", [widths[0], widths[-1]])}
         arch = settings["app"].removesuffix("_train_val")

@@ -8,6 +8,7 @@ from tfres.convert.assign import assign_exactly
 from tfres.convert.pytorch import BATCH_NORM, laid_out, read_torch, without_prefix
 from tfres.data.sources import IMAGENET_MEAN, IMAGENET_STD
 from tfres.models.mutualnet import PRESETS, MutualNet
+from tfres.models.mutualnet.autoslim import resnet_order
 from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 
 OPTIONS = ("widths", "width_range", "sizes")
@@ -33,7 +34,8 @@ def convert(arch, tensors, widths=None, width_range=None, sizes=None, **override
             two, both ends of the range. AutoSlim: names of the sub-networks.
         width_range: smallest and largest width of the training; default the published setting's.
         sizes: resolutions, the full side first; default the published setting's.
-        overrides: further arguments of `MutualNet`; AutoSlim needs `channel_lists`.
+        overrides: further arguments of `MutualNet`; for AutoSlim `channel_lists` as in the reference's settings: a mapping of
+            names, or a sequence for the names in `widths`; default the published lists.
 
     Returns:
         `MutualNet`. Statistics of the network's only width-independent norm (MobileNetV2's last) go to every width.
@@ -47,10 +49,12 @@ def convert(arch, tensors, widths=None, width_range=None, sizes=None, **override
         raise ValueError(f"`arch` must be one of {known}, with s_ or autoslim_ in front or not. Received: arch={arch!r}.")
     tensors = {name: np.asarray(value) for name, value in without_prefix(tensors).items()}
     options = {**PRESETS[ARCHITECTURES[plain]], **_seen(tensors, plain), **overrides}
+    if str(arch).startswith("autoslim_"):
+        options["channel_lists"] = _lists(f"autoslim_{plain}", options.pop("channel_lists", None), widths, options)
+        widths = list(options["channel_lists"])
     options |= {"width_range": width_range or options["width_range"], "resolutions": sizes or options["resolutions"]}
     count = 1 + max((int(n) for name in tensors for n in re.findall(r"\.bn\.(\d+)\.running_mean", name)), default=-1)
-    if widths is None:
-        widths = sorted({*options["width_range"]}) if not options.get("channel_lists") else list(options["channel_lists"])
+    widths = widths or sorted({*options["width_range"]})
     if len(widths) != count:
         raise ValueError(f"`widths` must be {count}, one per pair of statistics of the checkpoint. Received: widths={widths}.")
     if not options.get("channel_lists"):
@@ -67,6 +71,20 @@ def convert(arch, tensors, widths=None, width_range=None, sizes=None, **override
             values[theirs] = laid_out(values[theirs], "depthwise" in ours)
     assign_exactly(pairs, values, ignore=lambda name: name.endswith("num_batches_tracked"))
     return model
+
+
+def _lists(preset, lists, names, options):
+    """Channel lists by name, in the order of our convolutions and without the classes that the reference's end with."""
+    if preset not in PRESETS:
+        raise ValueError(f"`arch` {preset} is not known as a network with channel lists.")
+    if lists is None:
+        return PRESETS[preset]["channel_lists"]
+    if not isinstance(lists, dict):
+        lists = dict(zip(map(str, names or range(1, len(lists) + 1)), lists, strict=True))
+    expected = len(next(iter(PRESETS[preset]["channel_lists"].values())))
+    lists = {name: list(counts)[:expected] for name, counts in lists.items()}
+    in_order = options["kind"] != "bottleneck"
+    return lists if in_order else {name: resnet_order(counts, options["blocks"]) for name, counts in lists.items()}
 
 
 def read(path, arch):

@@ -37,14 +37,18 @@ def _numbers(text):
     return [int(number) for number in text.split()]
 
 
-def _resnet(text):
-    """The published order brought into that of our convolutions: a block's shortcut behind its three."""
-    stem, *stages = (_numbers(part) for part in text.split(";"))
-    for shortcut, *blocks in stages:
-        stem += [*blocks[:3], shortcut, *blocks[3:]]
-    return stem
+def resnet_order(counts, blocks=(3, 4, 6, 3)):
+    """A residual network's list as published (of every stage the shortcut, then three numbers per block) in the order of our
+    convolutions: a block's shortcut behind its three.
+    """
+    counts = list(counts)
+    ordered = [counts.pop(0)]
+    for number in blocks:
+        shortcut, *inner = (counts.pop(0) for _ in range(1 + 3 * number))
+        ordered += [*inner[:3], shortcut, *inner[3:]]
+    return ordered
 
 
 MOBILENET_V1 = {name: _numbers(text) for name, text in _V1.items()}
 MOBILENET_V2 = {name: _numbers(text) for name, text in _V2.items()}
-RESNET50 = {name: _resnet(text) for name, text in _RESNET50.items()}
+RESNET50 = {name: resnet_order(_numbers(text.replace(";", " "))) for name, text in _RESNET50.items()}
