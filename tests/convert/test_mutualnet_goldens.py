@@ -166,5 +166,6 @@ def test_resize(golden):
         x = tf.constant(generator(2026).standard_normal((3, start, start)).astype("f").transpose(1, 2, 0)[None])
         y = _plain_crop(end).at(x, end).numpy()[0]
         assert np.linalg.norm(y) == pytest.approx(output["norm"], rel=1e-5)
-        for row, values in ((0, output["row0"]), (-1, output["last_row"])):
-            np.testing.assert_allclose(y[row, : len(values), 0], values, atol=1e-5)
+        first, last = output["row0"], output["last_row"]  # the start of the first channel, the end of the last one
+        np.testing.assert_allclose(y[0, : len(first), 0], first, atol=1e-5)
+        np.testing.assert_allclose(y[-1, -len(last) :, -1], last, atol=1e-5)
