@@ -54,15 +54,15 @@ class Setting:
 
     @classmethod
     def parse(cls, value):
-        """A setting from its printed form, from an integer (a resolution) or from a setting.
+        """A setting from its printed form, from an integer or its digits (a resolution) or from a setting.
 
         Raises:
             ValueError: the text is not a setting.
         """
         if isinstance(value, cls):
             return value
-        if isinstance(value, int):
-            return cls(resolution=value)
+        if str(value).isdigit():
+            return cls(resolution=int(value))
         fields = {}
         for part in str(value).split("-"):
             match = _PART.match(part)

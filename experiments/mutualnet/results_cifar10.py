@@ -4,7 +4,8 @@ Command: `make results-mutualnet` (about three quarters of an hour on 2 cores). 
 `experiments/mutualnet/cifar10.yaml` and 6 passes, narrower networks learning from the labels, and again from the full network
 as in the reference; widths 0.25 to 1 in steps of 0.05 at 32, 28, 24 and 20 pixels, with statistics measured for each pair, and
 before that (only the two widths that training keeps statistics for). Five networks of one width and resolution get as many
-passes alone. Finished runs are not repeated. Writes `docs/results/mutualnet_cifar10.json`, `.md`, `.png`.
+passes alone. Finished runs are not repeated. At last the export follows a
+budget. Writes `docs/results/mutualnet_cifar10.json`, `.md`, `.png` and `mutualnet_adapt.json`, `.png`.
 """
 
 import argparse
@@ -43,10 +44,18 @@ def main():
         options = [*common, "--model.width_range", f"[{width},{width}]", "--training.random_widths", "0", "--sizes", str(side)]
         (row,) = comparison.trained_rows(arguments.runs / f"individual-r{side}-w{width}", options)
         results["alone"][f"r{side}-w{width:g}"] = row
+    results["adapt"] = adapt(arguments.runs, arguments.out / "mutualnet_adapt")
     write_text(arguments.out / "mutualnet_cifar10.json", json.dumps(results, indent=1) + "\n")
     write_text(arguments.out / "mutualnet_cifar10.md", markdown(results))
     title = f"CIFAR-10, WideResNet-10-2, {arguments.epochs} passes"
     comparison.plot(arguments.out / "mutualnet_cifar10.png", title, curves(results))
+
+
+def adapt(runs, out):
+    """The export under a budget that moves, 64 pictures per call; the machine should have nothing else to do."""
+    path = comparison.command("export", "--run", str(runs / "labels"), "--out", str(runs / "exported")).split()[-1]
+    options = ["--calls", "200", "--batch", "64", "--anew", "--out", str(out), "--json"]
+    return json.loads(comparison.command("adapt", path, *options))
 
 
 def before(folder):
