@@ -1,6 +1,7 @@
 """`python -m tfres.export`: a run as a TF Serving model folder."""
 
 import json
+import logging
 import sys
 from typing import Literal
 
@@ -35,6 +36,8 @@ def main(argv=None):
     from tfres.deploy import export_savedmodel
     from tfres.run import Run
 
+    for noisy in ("tensorflow", "absl"):  # names of inner inputs and where the assets are
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     run = Run(arguments.run)
     model, crop = session.load_run(run)
     table = json.loads(run.table.read_text()) if run.table.exists() else None
