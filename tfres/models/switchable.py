@@ -123,9 +123,7 @@ class SwitchableNetwork(tf.keras.Model):
         return served
 
     def materialize(self, setting=None):
-        """The plain network at one setting: its own class and nothing else's weights, kernels and norms fixed. Outputs are
-        equal.
-        """
+        """The plain network at one setting, with the weights of that setting only. Outputs are equal."""
         setting = self.resolve(setting)
         plain = self._plain({**self._config, "resolutions": [setting.resolution], "calibrated": ()})
         plain.build()
