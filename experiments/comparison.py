@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import sys
 
-from tfres.files import atomic_path
+from tfres.plots import plotted
 
 
 def trained_rows(folder, options):
@@ -53,21 +53,13 @@ def plot_lines(path, title, lines, across="resolution (pixels)"):
         lines: label -> `(mapping of the number across to top-1, matplotlib format, colour)`.
         across: what the horizontal axis says.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), dpi=150)
-    for label, (points, form, colour) in lines.items():
-        points = sorted((float(x), 100 * top1) for x, top1 in points.items())
-        axes.plot(*zip(*points, strict=True), form, color=colour, label=label, markersize=4)
-    axes.set(xlabel=across, ylabel="top-1 %", title=title)
-    axes.legend(fontsize="small")
-    axes.grid(alpha=0.3)
-    figure.tight_layout()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+    with plotted(path, figsize=(7, 4.5)) as axes:
+        for label, (points, form, colour) in lines.items():
+            points = sorted((float(x), 100 * top1) for x, top1 in points.items())
+            axes.plot(*zip(*points, strict=True), form, color=colour, label=label, markersize=4)
+        axes.set(xlabel=across, ylabel="top-1 %", title=title)
+        axes.legend(fontsize="small")
+        axes.grid(alpha=0.3)
 
 
 def add_folders(parser, runs):

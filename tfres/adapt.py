@@ -7,6 +7,7 @@ import pathlib
 import sys
 
 from tfres.cli import Parser, print_table, run_main
+from tfres.plots import plotted
 from tfres.recipe import RecipeError
 
 
@@ -71,27 +72,17 @@ def main(argv=None):
 
 def plot(calls, rows, path):
     """Budget and time of every call, and the accuracy of what was chosen."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    from tfres.files import atomic_path
 
     top1 = {row["setting"]: 100 * row["top1"] for row in rows}
-    figure, (above, below) = pyplot.subplots(2, 1, figsize=(8, 5), dpi=150, sharex=True)
-    above.plot([call["budget_ms"] for call in calls], color="tab:red", label="budget")
-    above.plot([call["ms"] for call in calls], ".", color="tab:blue", markersize=4, label="time taken")
-    above.set(ylabel="ms per call")
-    above.legend()
-    below.step(range(len(calls)), [top1[call["setting"]] for call in calls], color="tab:green", where="mid")
-    below.set(xlabel="call", ylabel="top-1 % of the setting chosen")
-    for axes in (above, below):
-        axes.grid(alpha=0.3)
-    figure.tight_layout()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
-    pyplot.close(figure)
+    with plotted(path, 2, 1, figsize=(8, 5), sharex=True) as (above, below):
+        above.plot([call["budget_ms"] for call in calls], color="tab:red", label="budget")
+        above.plot([call["ms"] for call in calls], ".", color="tab:blue", markersize=4, label="time taken")
+        above.set(ylabel="ms per call")
+        above.legend()
+        below.step(range(len(calls)), [top1[call["setting"]] for call in calls], color="tab:green", where="mid")
+        below.set(xlabel="call", ylabel="top-1 % of the setting chosen")
+        for axes in (above, below):
+            axes.grid(alpha=0.3)
 
 
 if __name__ == "__main__":

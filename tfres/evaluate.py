@@ -147,8 +147,6 @@ def _sweep(run, model, crop, source, recipe, arguments):
     from tfres.evaluation.sweep import plot_sweep, sweep
     from tfres.files import write_text
 
-    if hasattr(model, "width_range"):
-        raise RecipeError("`sweep` and `inference` are for networks of one width; use `grid`.")
     trained = [setting.resolution for setting in model.trained_settings]
     every = [*range(min(trained), max(trained), arguments.step or 8), max(trained)]
     resolutions = arguments.size or arguments.sweep or every

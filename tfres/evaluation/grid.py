@@ -9,7 +9,9 @@ from tfres.evaluation.accuracy import evaluate
 from tfres.evaluation.calibration import calibrate
 from tfres.evaluation.latency import machine, measure_latency
 from tfres.evaluation.table import merge, save_table
+from tfres.plots import plotted
 from tfres.settings import Branch, Setting
+from tfres.table import pareto
 
 logger = logging.getLogger(__name__)
 
@@ -82,27 +84,19 @@ def _evaluate_some(model, crop, source, recipe, settings, pictures):
 
 def plot_grid(table, path, title):
     """Top-1 against MACs and against ms, a line per resolution, with the Pareto front; PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    from tfres.files import atomic_path
-    from tfres.table import pareto
-
-    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.5), dpi=150, sharey=True)
-    for axes, cost, scale, label in zip(panels, ("macs", "ms"), (1e6, 1), ("million MACs", "ms"), strict=True):
-        for number, resolution in enumerate(sorted({row["resolution"] for row in table["rows"]}, reverse=True)):
-            rows = sorted((row for row in table["rows"] if row["resolution"] == resolution), key=lambda row: row[cost])
-            top1 = [100 * row["top1"] for row in rows]
-            axes.plot([row[cost] / scale for row in rows], top1, "o-", color=f"C{number}", label=f"{resolution}", markersize=4)
-        front = pareto(table, cost)
-        axes.plot([r[cost] / scale for r in front], [100 * r["top1"] for r in front], "k--", alpha=0.6, label="Pareto front")
-        axes.set(xlabel=f"{label} per image", title=title)
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("top-1 %")
-    panels[0].legend(fontsize="small")
-    figure.tight_layout()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
-    pyplot.close(figure)
+    with plotted(path, 1, 2, figsize=(11, 4.5), sharey=True) as panels:
+        for axes, cost, scale, label in zip(panels, ("macs", "ms"), (1e6, 1), ("million MACs", "ms"), strict=True):
+            for number, resolution in enumerate(sorted({row["resolution"] for row in table["rows"]}, reverse=True)):
+                rows = sorted((row for row in table["rows"] if row["resolution"] == resolution), key=lambda row: row[cost])
+                top1 = [100 * row["top1"] for row in rows]
+                axes.plot(
+                    [row[cost] / scale for row in rows], top1, "o-", color=f"C{number}", label=f"{resolution}", markersize=4
+                )
+            front = pareto(table, cost)
+            axes.plot(
+                [r[cost] / scale for r in front], [100 * r["top1"] for r in front], "k--", alpha=0.6, label="Pareto front"
+            )
+            axes.set(xlabel=f"{label} per image", title=title)
+            axes.grid(alpha=0.3)
+        panels[0].set_ylabel("top-1 %")
+        panels[0].legend(fontsize="small")

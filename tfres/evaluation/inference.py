@@ -29,13 +29,16 @@ def for_inference(model, resolutions, mode, pictures=None, encodings=None):
         another network; the given one is left as it is.
 
     Raises:
-        ValueError: unknown mode, or encodings for a network or resolutions that have none to choose.
+        ValueError: unknown mode, a network of several widths, or encodings for a network or resolutions that have none to
+            choose.
 
     Reference: SAN's code (arXiv 2007.06181), where these take edits of its source, one common shift of all sizes and five
     branches.
     """
     if mode not in INFERENCE:
         raise ValueError(f"`inference` must be one of {', '.join(INFERENCE)}. Received: inference={mode!r}.")
+    if hasattr(model, "width_range"):
+        raise ValueError("`sweep` and `inference` are for networks of one width; use `grid`.")
     trained = [setting.resolution for setting in model.settings]
     encodings = encodings or {}
     wrong = [r for r in encodings if r in trained or r not in resolutions]

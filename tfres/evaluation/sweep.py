@@ -3,6 +3,7 @@
 from tfres.evaluation.accuracy import evaluate
 from tfres.evaluation.inference import for_inference
 from tfres.evaluation.latency import machine, measure_latency
+from tfres.plots import plotted
 from tfres.settings import Setting, next_smaller
 
 _AT_ONCE = 8  # resolutions that one pass over the pictures evaluates
@@ -40,30 +41,20 @@ def sweep(model, crop, source, recipe, resolutions, modes=("proxy",), pictures=N
 
 def plot_sweep(results, path, title):
     """Top-1 against resolution and against ms, as PNG, a line per mode; hollow points are resolutions without own norms."""
-    import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    from tfres.files import atomic_path
-
-    figure, panels = pyplot.subplots(1, 2, figsize=(10, 4), dpi=150, sharey=True)
-    modes = list(dict.fromkeys(row["inference"] for row in results["rows"]))
-    for axes, key, label in zip(panels, ("resolution", "ms"), ("resolution (pixels)", "ms per image"), strict=True):
-        for number, mode in enumerate(modes):
-            colour = f"C{number}"
-            rows = sorted((row for row in results["rows"] if row["inference"] == mode), key=lambda row: row[key])
-            top1 = [100 * row["top1"] for row in rows]
-            axes.plot([row[key] for row in rows], top1, "-", color=colour, alpha=0.5, label=mode)
-            for row in rows:
-                face = colour if row["setting"] == f"r{row['resolution']}" else "white"
-                axes.plot(row[key], 100 * row["top1"], "o", color=colour, markersize=4, markerfacecolor=face)
-        axes.set(xlabel=label, title=title)
-        axes.grid(alpha=0.3)
-    if len(modes) > 1:
-        panels[0].legend()
-    panels[0].set_ylabel("top-1 %")
-    figure.tight_layout()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
-    pyplot.close(figure)
+    with plotted(path, 1, 2, figsize=(10, 4), sharey=True) as panels:
+        modes = list(dict.fromkeys(row["inference"] for row in results["rows"]))
+        for axes, key, label in zip(panels, ("resolution", "ms"), ("resolution (pixels)", "ms per image"), strict=True):
+            for number, mode in enumerate(modes):
+                colour = f"C{number}"
+                rows = sorted((row for row in results["rows"] if row["inference"] == mode), key=lambda row: row[key])
+                top1 = [100 * row["top1"] for row in rows]
+                axes.plot([row[key] for row in rows], top1, "-", color=colour, alpha=0.5, label=mode)
+                for row in rows:
+                    face = colour if row["setting"] == f"r{row['resolution']}" else "white"
+                    axes.plot(row[key], 100 * row["top1"], "o", color=colour, markersize=4, markerfacecolor=face)
+            axes.set(xlabel=label, title=title)
+            axes.grid(alpha=0.3)
+        if len(modes) > 1:
+            panels[0].legend()
+        panels[0].set_ylabel("top-1 %")

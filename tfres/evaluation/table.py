@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfres.cli import print_table
 from tfres.evaluation.latency import machine, measure_latency
 from tfres.files import write_text
+from tfres.plots import plotted
 
 COLUMNS = [
     ("setting", "setting", "{}"),
@@ -88,21 +89,11 @@ def show_table(table):
 
 def plot_table(table, path, title):
     """Top-1 against MACs with all settings, as PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    from tfres.files import atomic_path
 
     rows = [row for row in table["rows"] if row["setting"] != "ensemble" and "top1" in row]
-    figure, axes = pyplot.subplots(figsize=(6, 4), dpi=150)
-    axes.plot([row["macs"] / 1e6 for row in rows], [100 * row["top1"] for row in rows], "o-")
-    for row in rows:
-        axes.annotate(row["setting"], (row["macs"] / 1e6, 100 * row["top1"]), textcoords="offset points", xytext=(4, -10))
-    axes.set(xlabel="million MACs per image", ylabel="top-1 %", title=title)
-    axes.grid(alpha=0.3)
-    figure.tight_layout()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
-    pyplot.close(figure)
+    with plotted(path, figsize=(6, 4)) as axes:
+        axes.plot([row["macs"] / 1e6 for row in rows], [100 * row["top1"] for row in rows], "o-")
+        for row in rows:
+            axes.annotate(row["setting"], (row["macs"] / 1e6, 100 * row["top1"]), textcoords="offset points", xytext=(4, -10))
+        axes.set(xlabel="million MACs per image", ylabel="top-1 %", title=title)
+        axes.grid(alpha=0.3)
