@@ -52,6 +52,9 @@ def test_grid_goes_on_where_it_was_interrupted(run, capsys, monkeypatch, tmp_pat
     assert evaluate.main([*command, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [list(map(str, settings)) for settings in second] == [["r12-w1", "r12-w0.75", "r12-w0.5"]]
+    assert evaluate.main([*command[:-1], "2", "--size", "12", "--json"]) == 0  # another calibration is another result
+    assert list(map(str, second[1])) == ["r12-w1", "r12-w0.75", "r12-w0.5"] and len(second) == 2
+    capsys.readouterr()
     assert {row["setting"] for row in rows} == {f"r{r}-w{w}" for r in (16, 12) for w in ("1", "0.75", "0.5")}
     assert all(row["ms"] > 0 and 0 <= row["top1"] <= 1 and row["macs"] > 0 for row in rows)
     assert (run.path / "grid.png").stat().st_size > 1000

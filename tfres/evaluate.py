@@ -188,10 +188,12 @@ def _grid(run, checkpoint, model, crop, source, recipe, arguments):
     if wrong:
         raise RecipeError(f"`widths` must be between {low:g} and {high:g}, the range of the training. Received: {wrong}.")
     settings = grid.grid(widths, arguments.size or recipe.model.resolutions)
-    pictures = session.calibration_pictures(recipe, source, *calibration_options(arguments))
+    batches, cut = calibration_options(arguments)
+    pictures = session.calibration_pictures(recipe, source, batches, cut)
+    how = f"{batches} batches cut as in {cut}, {recipe.data.source}"
     name = pathlib.Path(checkpoint).name
     with explained(source):
-        results = grid.evaluate_grid(run, name, model, crop, source, recipe.data, settings, pictures)
+        results = grid.evaluate_grid(run, name, model, crop, source, recipe.data, settings, pictures, how)
     grid.plot_grid(results, run.path / "grid.png", run.name)
     if arguments.json:
         print(json.dumps(results, indent=1))

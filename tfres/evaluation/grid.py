@@ -21,10 +21,10 @@ def grid(widths, resolutions):
     return sorted((Setting(resolution, width) for width in widths for resolution in resolutions), reverse=True)
 
 
-def evaluate_grid(run, checkpoint, model, crop, source, recipe, settings, pictures):
+def evaluate_grid(run, checkpoint, model, crop, source, recipe, settings, pictures, how):
     """Calibrate and evaluate every setting, resolution by resolution; keeps results in the run as they come.
 
-    Pairs that were done for the same checkpoint are not repeated. Each pair gets statistics of its own (kept in the run, see
+    Pairs that were done for the same checkpoint in the same way are not repeated. Each pair gets statistics of its own (kept in the run, see
     `Run.add_calibrated`) and a row of the run's query table; latencies of all are measured together at the end.
 
     Args:
@@ -34,12 +34,13 @@ def evaluate_grid(run, checkpoint, model, crop, source, recipe, settings, pictur
         recipe: resolved `DataRecipe`.
         settings: of `grid`.
         pictures: see `tfres.session.calibration_pictures`.
+        how: text that tells calibrations and pictures apart; kept in the rows with the checkpoint.
 
     Returns:
         the table.
     """
-    table = run.read_table()
-    done = {row["setting"] for row in table["rows"] if row.get("calibrated") == checkpoint} & set(
+    table, done_as = run.read_table(), f"{checkpoint}, {how}"
+    done = {row["setting"] for row in table["rows"] if row.get("calibrated") == done_as} & set(
         map(str, model.calibrated_settings)
     )
     missing = [setting for setting in settings if str(setting) not in done]
@@ -52,7 +53,7 @@ def evaluate_grid(run, checkpoint, model, crop, source, recipe, settings, pictur
             for start in range(0, len(group), 4):
                 rows, branches = _evaluate_some(wider, crop, source, recipe, group[start : start + 4], pictures)
                 run.add_calibrated(checkpoint, branches)
-                table = merge(table, {"rows": [{**row, "calibrated": checkpoint} for row in rows]})
+                table = merge(table, {"rows": [{**row, "calibrated": done_as} for row in rows]})
                 save_table(table, run.table)
                 progress.update(len(rows))
     times = measure_latency(wider, {str(s): (s, s.resolution) for s in settings}, repeats=15)
