@@ -10,6 +10,7 @@ from quant._legacy_keras import require_legacy_keras
 require_legacy_keras()
 
 _PUBLIC = {
+    "At": "at",
     "LQStatistics": "lq",
     "LevelTable": "lq",
     "debiased_average": "lq",
@@ -38,6 +39,7 @@ _PUBLIC = {
 
 __all__ = [
     "ActivationQuantizer",
+    "At",
     "FixedLevels",
     "LQActivationQuantizer",
     "LQQuantizeConfig",

@@ -81,11 +81,11 @@ class QuantConv2D(_QuantizedKernel, _SymmetricPadding, tf.keras.layers.Conv2D):
         weight_bits: 1 to 8; None or 32 leaves the stock layer.
         padding: also "symmetric" (odd kernels): (k-1)/2 zeros on every side at any stride, PyTorch's rule.
 
-    Input shape `(batch, height, width, channels)`, output `(batch, height', width', filters)`. `setting` is accepted so
+    Input shape `(batch, height, width, channels)`, output `(batch, height', width', filters)`. `at` is accepted so
     that all layers of a switchable network are called alike; the kernel is the same at every setting.
     """
 
-    def call(self, inputs, setting=None, training=None):
+    def call(self, inputs, at=None, training=None):
         return self.convolve(inputs, self.quantized_kernel(training))
 
     def convolve(self, inputs, kernel):
@@ -111,7 +111,7 @@ class QuantDepthwiseConv2D(_QuantizedKernel, _SymmetricPadding, tf.keras.layers.
 
     _kernel_name = "depthwise_kernel"
 
-    def call(self, inputs, setting=None, training=None):
+    def call(self, inputs, at=None, training=None):
         return self.convolve(inputs, self.quantized_kernel(training))
 
     def convolve(self, inputs, kernel):
@@ -139,7 +139,7 @@ class QuantDepthwiseConv2D(_QuantizedKernel, _SymmetricPadding, tf.keras.layers.
 class QuantDense(_QuantizedKernel, tf.keras.layers.Dense):
     """Dense layer with a low-bit kernel, one basis per unit. Arguments as `tf.keras.layers.Dense`, and `weight_bits`."""
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, at=None, training=None):
         outputs = tf.tensordot(inputs, self.quantized_kernel(training), axes=1)
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from quant import lq
+from quant.at import checked_at
 from quant.stacked import pick
 from quant.step import once, record
 
@@ -119,7 +120,7 @@ class WeightQuantizer(_LQLayer):
         self.basis = self._state[0]
         super().build(input_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, at=None, training=None):
         key = (id(self), bool(training))
         return once(key, lambda: self._quantize(tf.convert_to_tensor(inputs), self.basis, None, training))
 
@@ -136,8 +137,8 @@ class FixedLevels(tf.keras.layers.Layer):
         bits: 1 to 8.
         sets: how many sets of levels there are (one per setting with private bases, else one).
 
-    Variables `levels` `(sets, 2**bits)` and `thresholds` `(sets, 2**bits - 1)`; `setting` is the number of the set, a
-    see `quant.stacked.pick`, and is not needed for one set.
+    Variables `levels` `(sets, 2**bits)` and `thresholds` `(sets, 2**bits - 1)`; `at` tells the set, see
+    `quant.stacked.pick`, and is not needed for one set.
     """
 
     def __init__(self, bits, sets=1, **kwargs):
@@ -162,10 +163,10 @@ class FixedLevels(tf.keras.layers.Layer):
         self.levels.assign(tf.concat([table.levels for table in tables], axis=0))
         self.thresholds.assign(tf.concat([table.thresholds for table in tables], axis=0))
 
-    def call(self, inputs, setting=None, training=None):
-        number = 0 if self.sets == 1 else setting
+    def call(self, inputs, at=None, training=None):
+        at = None if self.sets == 1 else at
         values = tf.cast(inputs, self.levels.dtype)
-        thresholds, levels = pick(self.thresholds, number), pick(self.levels, number)
+        thresholds, levels = pick(self.thresholds, at), pick(self.levels, at)
         return tf.cast(lq.place(values, thresholds, levels), inputs.dtype)
 
 
@@ -184,7 +185,7 @@ class ActivationQuantizer(_LQLayer):
             "private": every setting has a basis of its own.
         strict: the reference's handling of negative entries, and no proximal term.
 
-    Call arguments: `inputs` (any shape), `setting` (static), `training`. Output: like `inputs`.
+    Call arguments: `inputs` (any shape), `at` (its setting), `training`. Output: like `inputs`.
     """
 
     signed = False
@@ -221,7 +222,8 @@ class ActivationQuantizer(_LQLayer):
             raise ValueError(f"`setting` must be one of {', '.join(self._bases)}. Received: setting={name}.")
         return self._bases[name]
 
-    def call(self, inputs, setting=None, training=None):
+    def call(self, inputs, at=None, training=None):
+        setting = checked_at(at).setting
         return self._quantize(inputs, self.variables_of(setting)[0], setting, training)
 
     def apply_statistics(self, records):

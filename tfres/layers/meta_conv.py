@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from quant import QuantConv2D, QuantDepthwiseConv2D
+from quant.at import checked_at
 from quant.stacked import pick
 from quant.step import once
 
@@ -28,28 +29,27 @@ class _GeneratedKernel:
         self.slope = self.add_weight(name="slope", shape=shape, initializer=self.slope_initializer)
         self._table = list(self.encodings.values())
 
-    def generated_kernel(self, setting=None):
-        """The kernel at a setting.
-
-        Args:
-            setting: a `Setting` or its printed form; a number (or tensor): its place in `encodings`; a float tensor: shares
-                of the settings (see `quant.stacked.pick`); None when there is one.
+    def generated_kernel(self, at=None):
+        """The kernel at a setting: `at.setting`, or in a served network `at.index` or `at.shares` in the order of `encodings`;
+        none is needed when there is one.
         """
-        if setting is None and len(self._table) == 1:
-            setting = 0
-        if isinstance(setting, int):
-            encoding = self._table[setting]
-        elif tf.is_tensor(setting):
-            encoding = tf.cast(pick(tf.constant(self._table), setting), self.compute_dtype)
+        at = checked_at(at)
+        if at.index is not None or at.shares is not None:
+            encoding = tf.cast(pick(tf.constant(self._table), at), self.compute_dtype)
+        elif at.setting is None and len(self._table) == 1:
+            encoding = self._table[0]
+        elif str(at.setting) in self.encodings:
+            encoding = self.encodings[str(at.setting)]
         else:
-            encoding = self.encodings[str(setting)]
+            raise ValueError(f"`at` must have a setting of {', '.join(self.encodings)}. Received: at={at}.")
         slope, base = (tf.cast(variable, self.compute_dtype) for variable in (self.slope, self.latent_kernel))
         return slope * encoding + base
 
-    def call(self, inputs, setting=None, training=None):
-        if tf.is_tensor(setting):
-            return self.convolve(inputs, self.generated_kernel(setting))
-        kernel = once((id(self), str(setting)), lambda: self.generated_kernel(setting))
+    def call(self, inputs, at=None, training=None):
+        at = checked_at(at)
+        if at.index is not None or at.shares is not None:
+            return self.convolve(inputs, self.generated_kernel(at))
+        kernel = once((id(self), str(at.setting)), lambda: self.generated_kernel(at))
         return self.convolve(inputs, kernel)
 
 
@@ -61,7 +61,7 @@ class MetaConv2D(_GeneratedKernel, QuantConv2D):
         encodings: mapping of setting to its number e, in the order of the settings.
         slope_initializer: of `slope`; the initializer of the part that does not depend on e is `kernel_initializer`.
 
-    Call arguments: `inputs` `(batch, height, width, channels)`, `setting` (see `generated_kernel`), `training`.
+    Call arguments: `inputs` `(batch, height, width, channels)`, `at` (see `generated_kernel`), `training`.
     Output `(batch, height', width', filters)`.
 
     References: Li et al., Learning to Learn Parameterized Classification Networks for Scalable Input Images (ECCV 2020), arXiv

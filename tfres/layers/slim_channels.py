@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from quant.at import checked_at
 from tfres.settings import Setting
 
 
@@ -56,21 +57,24 @@ class SlimChannels:
     @property
     def built(self):
         """Channels of the variables."""
-        return max(self.counts.values()) if self.counts else self.at(self.upper)
+        return max(self.counts.values()) if self.counts else self.at_width(self.upper)
 
-    def at(self, width_mult):
+    def at_width(self, width_mult):
         """Channels at a width, a number or a scalar tensor."""
         return self.base if self.fixed else slim_channels(self.base, width_mult, **self.rule)
 
-    def __call__(self, setting):
-        """Channels at a setting: a `Setting` or its printed form, a scalar float tensor (the width), or a scalar integer
-        tensor (number of the setting in a served network). None: those of the variables.
+    def at_setting(self, setting):
+        """Channels at a `Setting` or its printed form."""
+        setting = Setting.parse(setting)
+        return self.counts[setting.subnet] if self.counts else self.at_width(setting.width_mult or self.upper)
+
+    def __call__(self, at=None):
+        """Channels of a call: a number, or a scalar tensor for a width or an index that is one. Without either they are those
+        of the variables.
         """
-        if setting is None:
-            return self.built
-        if not tf.is_tensor(setting):
-            setting = Setting.parse(setting)
-            return self.counts[setting.subnet] if self.counts else self.at(setting.width_mult or self.upper)
-        if setting.dtype.is_floating:
-            return self.at(setting)
-        return tf.gather(tf.constant([self(known) for known in self.settings]), setting)
+        at = checked_at(at)
+        if at.width_mult is not None:
+            return self.at_width(at.width_mult)
+        if at.index is not None:
+            return tf.gather(tf.constant([self.at_setting(known) for known in self.settings]), at.index)
+        return self.built if at.setting is None else self.at_setting(at.setting)

@@ -5,7 +5,8 @@ import itertools
 
 import tensorflow as tf
 
-from quant import QuantConv2D, QuantDense, QuantDepthwiseConv2D
+from quant import At, QuantConv2D, QuantDense, QuantDepthwiseConv2D
+from quant.at import checked_at
 from tfres.layers.switchable_batch_norm import SwitchableBatchNorm, normalise
 from tfres.settings import Setting
 
@@ -30,15 +31,15 @@ class SlimmableConv2D(_SlimmableKernel, QuantConv2D):
         channels: `SlimChannels` of the output.
         others: as `quant.QuantConv2D`, without filters, bits and bias. With groups every width must be a multiple of them.
 
-    Call arguments: `inputs` `(batch, height, width, channels)`, any number of channels up to the built one; `setting` (see
-    `SlimChannels`). Output `(batch, height', width', channels(setting))`.
+    Call arguments: `inputs` `(batch, height, width, channels)`, any number of channels up to the built one; `at` (see
+    `SlimChannels`). Output `(batch, height', width', channels(at))`.
 
     Reference: Yu et al., Slimmable Neural Networks, arXiv 1812.08928, as in MutualNet's code.
     """
 
-    def call(self, inputs, setting=None, training=None):
+    def call(self, inputs, at=None, training=None):
         kernel = leading(self.kernel, 2, channels_of(inputs) // self.groups)
-        return self.convolve(inputs, leading(kernel, 3, self.channels(setting)))
+        return self.convolve(inputs, leading(kernel, 3, self.channels(at)))
 
 
 @tf.keras.saving.register_keras_serializable(package="tfres")
@@ -49,7 +50,7 @@ class SlimmableDepthwiseConv2D(QuantDepthwiseConv2D):
         super().build(input_shape)
         self.input_spec = tf.keras.layers.InputSpec(min_ndim=4)
 
-    def call(self, inputs, setting=None, training=None):
+    def call(self, inputs, at=None, training=None):
         return self.convolve(inputs, leading(self.depthwise_kernel, 2, channels_of(inputs)))
 
 
@@ -61,7 +62,7 @@ class SlimmableDense(QuantDense):
         super().build(input_shape)
         self.input_spec = tf.keras.layers.InputSpec(min_ndim=2)
 
-    def call(self, inputs, setting=None, training=None):
+    def call(self, inputs, at=None, training=None):
         return tf.matmul(inputs, leading(self.kernel, 0, channels_of(inputs))) + self.bias
 
 
@@ -79,7 +80,7 @@ class SlimmableBatchNorm(SwitchableBatchNorm):
         private: gamma and beta belong to the slot too (slimmable networks with switches).
         others: see `SwitchableBatchNorm`.
 
-    Call arguments: as there; in training `setting` may be a scalar float tensor, the width, or None: all channels, without
+    Call arguments: as there; in training `at` may have a `width_mult` instead of a setting, or be None: all channels, without
     private gamma and beta (which is how a network is built).
     """
 
@@ -96,10 +97,10 @@ class SlimmableBatchNorm(SwitchableBatchNorm):
         if not self.private:
             self.gamma = self._add("gamma", built, self.gamma_initializer, True)
             self.beta = self._add("beta", built, "zeros", True)
-        self._branches = {}
+        self._variables_of = {}
         for slot in self.settings:
-            count = self.channels(slot)
-            branch = (
+            count = self.channels.at_setting(slot)
+            own = (
                 {}
                 if not self.private
                 else {
@@ -107,36 +108,36 @@ class SlimmableBatchNorm(SwitchableBatchNorm):
                     "beta": self._add(f"{slot}_beta", count, "zeros", True),
                 }
             )
-            branch["moving_mean"] = self._add(f"{slot}_moving_mean", count, "zeros", False)
-            branch["moving_variance"] = self._add(f"{slot}_moving_variance", count, "ones", False)
-            self._branches[slot] = branch
+            own["moving_mean"] = self._add(f"{slot}_moving_mean", count, "zeros", False)
+            own["moving_variance"] = self._add(f"{slot}_moving_variance", count, "ones", False)
+            self._variables_of[slot] = own
         tf.keras.layers.Layer.build(self, input_shape)
 
-    def slot(self, setting):
-        """Name of the slot that a setting uses; None if it has none."""
-        if setting is None or tf.is_tensor(setting):
+    def statistics_name(self, at=None):
+        """Name of the statistics used there; None if it has none."""
+        at = checked_at(at)
+        if at.setting is None or at.width_mult is not None:
             return None
-        setting = Setting.parse(setting)
+        setting = Setting.parse(at.setting)
         names = (str(setting), str(dataclasses.replace(setting, resolution=None)))
-        return next((name for name in names if name in self._branches), None)
+        return next((name for name in names if name in self._variables_of), None)
 
-    def branch(self, setting=None):
-        slot = self.slot(setting)
-        if slot is None:
+    def variables_of(self, setting=None):
+        name = self.statistics_name(At(setting))
+        if name is None:
             raise ValueError(
                 f"`setting` {setting} has no statistics; those that have are {', '.join(self.settings)}. "
                 "Calibrate it: tfres.evaluation.calibration.calibrate, or python -m tfres.calibrate."
             )
-        gamma, beta = self.affine(setting)
-        return {"gamma": gamma, "beta": beta, **self._branches[slot]}
+        gamma, beta = self.affine(At(setting))
+        return {"gamma": gamma, "beta": beta, **self._variables_of[name]}
 
-    def affine(self, setting=None):
-        count = self.channels(setting)
-        if self.private and setting is None:
+    def affine(self, at=None):
+        count, name = self.channels(at), self.statistics_name(at)
+        if self.private and name is None:
             return tf.ones([count], self.variable_dtype), tf.zeros([count], self.variable_dtype)
         if self.private:
-            branch = self._branches[self.slot(setting)]
-            return branch["gamma"], branch["beta"]
+            return self._variables_of[name]["gamma"], self._variables_of[name]["beta"]
         return leading(self.gamma, 0, count), leading(self.beta, 0, count)
 
 
@@ -144,7 +145,7 @@ class SlimmableBatchNorm(SwitchableBatchNorm):
 class PackedBatchNorm(tf.keras.layers.Layer):
     """The served form of `SlimmableBatchNorm`: what belongs to the settings lies end to end in one variable; inference only.
 
-    `setting` is the number of the setting, a scalar integer or tensor, so that one graph serves all settings.
+    `at.index` is the number of the setting, so that one graph serves all settings.
 
     Args:
         channels: `SlimChannels` with the settings that are served.
@@ -162,7 +163,7 @@ class PackedBatchNorm(tf.keras.layers.Layer):
         def add(name, shape):
             return self.add_weight(name=name, shape=shape, initializer="ones", trainable=False, experimental_autocast=False)
 
-        self._counts = [self.channels(setting) for setting in self.channels.settings]
+        self._counts = [self.channels.at_setting(setting) for setting in self.channels.settings]
         self._starts = [0, *itertools.accumulate(self._counts)]
         self.packed = add("packed", (4 if self.private else 2, self._starts[-1]))
         if not self.private:
@@ -172,15 +173,16 @@ class PackedBatchNorm(tf.keras.layers.Layer):
     def assign(self, norm):
         """Take the values of a `SlimmableBatchNorm`."""
         names = ("moving_mean", "moving_variance", *(("gamma", "beta") if self.private else ()))
-        branches = [norm.branch(setting) for setting in self.channels.settings]
-        self.packed.assign(tf.stack([tf.concat([branch[name] for branch in branches], 0) for name in names]))
+        own = [norm.variables_of(setting) for setting in self.channels.settings]
+        self.packed.assign(tf.stack([tf.concat([variables[name] for variables in own], 0) for name in names]))
         if not self.private:
             self.affine.assign(tf.stack([norm.gamma, norm.beta]))
 
-    def call(self, inputs, setting=None, training=None):
-        if setting is None:  # only to create the variables around it
+    def call(self, inputs, at=None, training=None):
+        at = checked_at(at)
+        if at.index is None:  # only to create the variables around it
             return inputs
-        start, count = (tf.gather(tf.constant(table), setting) for table in (self._starts, self._counts))
+        start, count = (tf.gather(tf.constant(table), at.index) for table in (self._starts, self._counts))
         values = tf.unstack(self.packed[:, start : start + count])
         mean, variance, *affine = values
         gamma, beta = affine or tf.unstack(self.affine[:, :count])

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from quant.at import checked_at
 from quant.stacked import pick
 from quant.step import record
 
@@ -23,8 +24,8 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         gamma_initializer: initial gamma; "zeros" for the last norm of a residual branch in some recipes.
         synchronised: under replicas of `tf.distribute`, normalise with the statistics of the whole batch.
 
-    Call arguments: `inputs` `(batch, height, width, channels)`, `setting` (static; may be left out when there is one),
-    `training`. Output: like `inputs`.
+    Call arguments: `inputs` `(batch, height, width, channels)`, `at` (its setting; may be left out when there is
+    one), `training`. Output: like `inputs`.
 
     Raises:
         ValueError: unknown setting; duplicate or no settings.
@@ -52,7 +53,7 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        self._branches = {
+        self._variables_of = {
             setting: {
                 "gamma": self._add(f"{setting}_gamma", channels, self.gamma_initializer, True),
                 "beta": self._add(f"{setting}_beta", channels, "zeros", True),
@@ -73,45 +74,47 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
             aggregation=tf.VariableAggregation.MEAN,
         )
 
-    def branch(self, setting=None):
+    def variables_of(self, setting=None):
         """The four variables used at `setting`, by name."""
         name = self.settings[0] if setting is None and len(self.settings) == 1 else str(setting)
-        if name not in self._branches:
+        if name not in self._variables_of:
             raise ValueError(f"`setting` must be one of {', '.join(self.settings)}. Received: setting={name}.")
-        return self._branches[name]
+        return self._variables_of[name]
 
-    def affine(self, setting=None):
-        """Gamma and beta used at `setting`."""
-        branch = self.branch(setting)
-        return branch["gamma"], branch["beta"]
+    def affine(self, at=None):
+        """Gamma and beta used there."""
+        variables = self.variables_of(checked_at(at).setting)
+        return variables["gamma"], variables["beta"]
 
-    def slot(self, setting=None):
-        """Name of the statistics that training at `setting` moves, or None."""
+    def statistics_name(self, at=None):
+        """Name of the statistics that training there moves, or None."""
+        setting = checked_at(at).setting
         return self.settings[0] if setting is None else str(setting)
 
-    def call(self, inputs, setting=None, training=None):
-        gamma, beta = self.affine(setting)
+    def call(self, inputs, at=None, training=None):
+        gamma, beta = self.affine(at)
         if not training:
-            branch = self.branch(setting)
-            outputs, _, _ = normalise(inputs, gamma, beta, self.epsilon, branch["moving_mean"], branch["moving_variance"])
+            own = self.variables_of(checked_at(at).setting)
+            outputs, _, _ = normalise(inputs, gamma, beta, self.epsilon, own["moving_mean"], own["moving_variance"])
             return outputs
         if self.synchronised:
             outputs, mean, variance = normalise_synchronised(inputs, gamma, beta, self.epsilon)
         else:
             outputs, mean, variance = normalise(inputs, gamma, beta, self.epsilon)
-        if self.slot(setting) is not None:
+        name = self.statistics_name(at)
+        if name is not None:
             statistics = (tf.stop_gradient(mean), tf.stop_gradient(variance), tf.ones([], mean.dtype))
-            record(self, self.slot(setting), statistics)
+            record(self, name, statistics)
         return outputs
 
     def apply_statistics(self, records):
         """Move the averages by the recorded `(mean, unbiased variance, replicas)` sums; returns the operation."""
         updates = []
         for setting, (mean, variance, replicas) in records:
-            branch = self.branch(setting)
+            own = self.variables_of(setting)
             for name, value in (("moving_mean", mean / replicas), ("moving_variance", variance / replicas)):
-                moved = self.momentum * branch[name] + (1 - self.momentum) * value
-                updates.append(branch[name].assign(moved))
+                moved = self.momentum * own[name] + (1 - self.momentum) * value
+                updates.append(own[name].assign(moved))
         return tf.group(*updates)
 
 
@@ -119,8 +122,8 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
 class StackedBatchNorm(tf.keras.layers.Layer):
     """The served form of `SwitchableBatchNorm`: one variable `values` `(settings, 4, channels)`, inference only.
 
-    `setting` is the number of the setting or shares of the settings (see `quant.stacked.pick`; gamma, beta, mean and variance
-    are mixed), so that one graph serves them all. Outputs are equal to those of `SwitchableBatchNorm` bit for bit.
+    `at` has the number of the setting or shares of the settings (see `quant.stacked.pick`; gamma, beta, mean and variance are
+    mixed), so that one graph serves them all. Outputs are equal to those of `SwitchableBatchNorm` bit for bit.
 
     Args:
         count: number of settings.
@@ -147,12 +150,12 @@ class StackedBatchNorm(tf.keras.layers.Layer):
 
     def assign(self, norm):
         """Take the values of a `SwitchableBatchNorm`."""
-        branches = [norm.branch(setting) for setting in norm.settings]
         names = ("gamma", "beta", "moving_mean", "moving_variance")
-        self.values.assign(tf.stack([tf.stack([branch[name] for name in names]) for branch in branches]))
+        own = [norm.variables_of(setting) for setting in norm.settings]
+        self.values.assign(tf.stack([tf.stack([variables[name] for name in names]) for variables in own]))
 
-    def call(self, inputs, setting=None, training=None):
-        gamma, beta, mean, variance = tf.unstack(pick(self.values, setting))
+    def call(self, inputs, at=None, training=None):
+        gamma, beta, mean, variance = tf.unstack(pick(self.values, at))
         return normalise(inputs, gamma, beta, self.epsilon, mean, variance)[0]
 
 
