@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tfres.models.backbones.parts import Backbone, Parts, through
+from tfres.models.backbones.parts import Backbone, Channels, Parts, through
 
 if TYPE_CHECKING:
     from quant.at import At
@@ -28,7 +28,7 @@ class SeparableBlock(tf.keras.layers.Layer):
         stride: of the depthwise convolution.
     """
 
-    def __init__(self, parts: Parts, inputs: Any, outputs: Any, stride: int, **kwargs: Any) -> None:
+    def __init__(self, parts: Parts, inputs: Channels, outputs: Channels, stride: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.depthwise = [parts.depthwise(inputs, 3, stride, "depthwise"), parts.norm(inputs, "depthwise_bn")]
         self.pointwise = [parts.conv(outputs, 1, 1, "pointwise"), parts.norm(outputs, "pointwise_bn")]

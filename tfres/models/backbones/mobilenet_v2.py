@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfres.models.backbones import checks
-from tfres.models.backbones.parts import Backbone, Parts, through
+from tfres.models.backbones.parts import Backbone, Channels, Parts, through
 
 if TYPE_CHECKING:
     from quant.at import At
@@ -47,9 +47,9 @@ class InvertedResidual(tf.keras.layers.Layer):
     def __init__(
         self,
         parts: Parts,
-        inputs: Any,
-        expanded: Any,
-        outputs: Any,
+        inputs: Channels,
+        expanded: Channels,
+        outputs: Channels,
         kernel_size: int,
         stride: int,
         residual: bool,

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tensorflow as tf
 
 if TYPE_CHECKING:
     from quant.at import At
 
+Channels: TypeAlias = Any  # what `Parts.channels` returns; the backbones only pass it on
+
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
     """Factories that a family hands to a backbone; every layer they make is called `layer(x, at=at, training=training)`.
-
-    What `channels` returns is opaque to the backbones: they pass it on to the layers that have as many channels.
 
     Args:
         channels: `(count, place, ratio=1) -> channels`, the outputs of a convolution: `count`, or whatever the family's layers
@@ -29,7 +29,7 @@ class Parts:
         quantizer: `(name) -> layer`, or None where activations stay float.
     """
 
-    channels: Callable[..., Any]
+    channels: Callable[..., Channels]
     conv: Callable[..., tf.keras.layers.Layer]
     depthwise: Callable[..., tf.keras.layers.Layer]
     norm: Callable[..., tf.keras.layers.Layer]

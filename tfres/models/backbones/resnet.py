@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfres.models.backbones import checks
-from tfres.models.backbones.parts import Backbone, Parts, through
+from tfres.models.backbones.parts import Backbone, Channels, Parts, through
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ class ResidualBlock(tf.keras.layers.Layer):
         parts: Parts,
         kind: str,
         mode: str,
-        inputs: Any,
+        inputs: Channels,
         width: int,
         place: int,
         stride: int,

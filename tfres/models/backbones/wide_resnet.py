@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfres.models.backbones import checks
-from tfres.models.backbones.parts import Backbone, Parts, through
+from tfres.models.backbones.parts import Backbone, Channels, Parts, through
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ class WideBlock(tf.keras.layers.Layer):
     def __init__(
         self,
         parts: Parts,
-        inputs: Any,
+        inputs: Channels,
         count: int,
         place: int,
         stride: int,
