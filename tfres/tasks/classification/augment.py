@@ -1,13 +1,20 @@
 """Augmentations of keras-cv, by recipe, on batches of the pipeline."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
-from tfres.data.errors import DataError
+from tfres.errors import DataError
 
 MIXING = ("MixUp", "CutMix")
 
+Augmentation = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
-def layers(specifications, classes):
+
+def layers(specifications: list[dict[str, Any]], classes: int) -> list[Augmentation]:
     """Functions `(images, labels) -> (images, labels)` of what a recipe names.
 
     Args:
@@ -41,12 +48,12 @@ def layers(specifications, classes):
     return made
 
 
-def _plain(layer):
+def _plain(layer: tf.keras.layers.Layer) -> Augmentation:
     return lambda images, labels: (_to_uint8(layer(tf.cast(images, tf.float32), training=True)), labels)
 
 
-def _mixed(layer, classes):
-    def mix(images, labels):
+def _mixed(layer: tf.keras.layers.Layer, classes: int) -> Augmentation:
+    def mix(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if not labels.dtype.is_floating:
             labels = tf.one_hot(labels, classes)
         out = layer({"images": tf.cast(images, tf.float32), "labels": labels}, training=True)
@@ -55,5 +62,5 @@ def _mixed(layer, classes):
     return mix
 
 
-def _to_uint8(images):
+def _to_uint8(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round(tf.cast(images, tf.float32)), 0, 255), tf.uint8)
