@@ -53,8 +53,8 @@ def test_order_and_hash():
     "text",
     [
         "160x", "r", "q3", "r160w2", "", " ", "r160-", "-r160", "r160-r96", "w1-w1", "r160.5", "r0160", "r1e3", "w1e-3", "w.5",
-        "w1.", "wnan", "winf", "w-1", "r²", "r١٦", "١٦", "exit٣", "netä", "r160\n", "r16x", "r16x16x16", "16x16", "R160", "0", "-5",
-        "r" + "9" * 5000, "9" * 5000, None, 1.5, True, b"r16", float("nan"), ["r16"],
+        "w1.", "wnan", "winf", "w-1", "r²", "r١٦", "١٦", "exit٣", "netä", "r160\n", "r16x", "r16x16x16", "16x16", "R160",
+        "0", "-5", "r" + "9" * 5000, "9" * 5000, None, 1.5, True, b"r16", float("nan"), ["r16"],
     ],
 )  # fmt: skip
 def test_not_a_setting(text):
