@@ -108,11 +108,14 @@ def read_checkpoint(prefix: str | os.PathLike) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
     checkpoint_files.check_files(prefix)
+    tensors, name = {}, None
     try:
         reader = tf.train.load_checkpoint(str(prefix))
-        tensors = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except (tf.errors.OpError, ValueError, RuntimeError, TypeError, KeyError, OSError, MemoryError) as error:
-        raise CheckpointError(f"Checkpoint {prefix} cannot be read: {_reason(error)}.") from error
+        for name in reader.get_variable_to_shape_map():
+            tensors[name] = reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, RuntimeError, TypeError, LookupError, SystemError, OSError, MemoryError) as error:
+        where = f" (tensor {name})" if name else ""
+        raise CheckpointError(f"Checkpoint {prefix} cannot be read{where}: {_reason(error)}.") from error
     for name, value in tensors.items():
         if value.dtype.kind not in "OSUb" and not np.isfinite(np.asarray(value)).all():
             raise CheckpointError(f"Checkpoint {prefix} cannot be used: the tensor {name} holds values that are not finite.")
