@@ -132,6 +132,7 @@ def pareto(table: Table, cost: str = "macs") -> list[Row]:
     Raises:
         ValueError: see `settings`.
     """
+    check(table)
     merit, front = score(table), []
     for row in sorted(settings(table, merit, cost), key=lambda row: (row[cost], -row[merit])):
         if not front or row[merit] > front[-1][merit]:
