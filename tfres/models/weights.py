@@ -1,0 +1,74 @@
+"""Weights by name: read off a network, assigned to one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    import tensorflow as tf
+
+_SHOWN = 8
+
+
+def variable_name(variable: tf.Variable) -> str:
+    """Name of a variable without the number of its output."""
+    return variable.name.removesuffix(":0")
+
+
+def weights_by_name(model: tf.Module) -> dict[str, np.ndarray]:
+    """All weights of a model as arrays by name."""
+    return {variable_name(variable): variable.numpy() for variable in model.weights}
+
+
+def assign_exactly(
+    pairs: Mapping[str, tf.Variable],
+    tensors: Mapping[str, Any],
+    optional: Collection[str] = (),
+    ignore: Callable[[str], object] = lambda name: False,
+) -> None:
+    """Set every variable from the tensor of its name; nothing may be missing, left over, of another shape or no number.
+
+    Args:
+        pairs: mapping of tensor name to variable.
+        tensors: mapping of tensor name to array.
+        optional: names of pairs that may be missing; those variables keep their values.
+        ignore: predicate of names in `tensors` that are known not to belong to the network.
+
+    Raises:
+        ValueError: names the missing and the left-over tensors, the shapes that differ or what holds no finite numbers;
+            nothing is assigned.
+    """
+    missing = [name for name in pairs if name not in tensors and name not in optional]
+    left_over = [name for name in tensors if name not in pairs and not ignore(name)]
+    if missing or left_over:
+        found = "; ".join(f"{what}: {_names(names)}" for what, names in (("missing", missing), ("left over", left_over)))
+        raise ValueError(f"The checkpoint is of another network. Tensors {found}.")
+    values = {name: np.asarray(tensors[name]) for name in pairs if name in tensors}
+    shapes = [
+        f"{name} is {value.shape}, must be {tuple(pairs[name].shape)}"
+        for name, value in values.items()
+        if value.shape != tuple(pairs[name].shape)
+    ]
+    if shapes:
+        raise ValueError(f"The checkpoint is of another network. Shapes: {_names(shapes)}.")
+    wrong = [name for name, value in values.items() if not _is_finite(value)]
+    if wrong:
+        raise ValueError(f"The checkpoint cannot be used. Tensors that do not hold finite numbers: {_names(wrong)}.")
+    for name, value in values.items():
+        pairs[name].assign(value)
+
+
+def _is_finite(value: np.ndarray) -> bool:
+    """Whether all values are real, finite numbers, also in the short kinds of numbers that numpy itself lacks."""
+    if value.dtype.kind not in "biuf" and value.dtype.name not in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
+        return False
+    return bool(np.isfinite(value).all())
+
+
+def _names(names: Sequence[object]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(map(str, names[:_SHOWN])) + more) or "none"
