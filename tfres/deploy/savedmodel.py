@@ -107,7 +107,7 @@ def export_savedmodel(
             try:
                 tf.saved_model.save(root, str(folder), signatures)
             except tf.errors.OpError as error:
-                raise OSError(f"The export to {parent} cannot be written: {error.message.splitlines()[0]}") from None
+                raise OSError(error.message.splitlines()[0]) from None
         seal(folder)
 
     return add_version(parent, write)

@@ -46,22 +46,30 @@ def add_version(parent: pathlib.Path, write: Callable[[pathlib.Path], None]) -> 
     except OSError as error:
         raise ExportError(f"`out` must be a folder. Received: {error.filename} ({error.strerror}).") from None
     _remove_old(parent)
-    with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=parent) as temporary:
-        folder = pathlib.Path(temporary) / "version"
-        write(folder)
-        for place in folder.rglob("*"):  # on the disk before it has its name
-            if place.is_file():
-                with open(place, "rb") as file:
-                    os.fsync(file.fileno())
-        while True:
-            versions = [int(path.name) for path in parent.iterdir() if path.name.isascii() and path.name.isdigit()]
-            target = parent / str(max(versions, default=0) + 1)
-            try:
-                os.rename(folder, target)  # fails where another process was faster: a version is never empty
-            except OSError as error:
-                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and target.exists():
-                    continue
+    try:
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=parent) as temporary:
+            folder = pathlib.Path(temporary) / "version"
+            write(folder)
+            for place in folder.rglob("*"):  # on the disk before it has its name
+                if place.is_file():
+                    with open(place, "rb") as file:
+                        os.fsync(file.fileno())
+            return _numbered(folder, parent)
+    except OSError as error:
+        raise OSError(f"The export to {parent} cannot be written: {error}.") from None
+
+
+def _numbered(folder: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:
+    """Rename the folder to the next number in `parent`."""
+    while True:
+        versions = [int(path.name) for path in parent.iterdir() if path.name.isascii() and path.name.isdigit()]
+        target = parent / str(max(versions, default=0) + 1)
+        try:
+            os.rename(folder, target)  # fails where another process was faster: a version is never empty
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) or not target.exists():
                 raise
+        else:
             return target
 
 
