@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.data.sources import open_source
 
 from tests.data.conftest import write_pictures
 from tfres import calibrate, evaluate, export, profile, session, train
-from tfres.data.sources import open_source
 from tfres.evaluation.calibration import calibrate as calibrate_setting
 from tfres.recipe import RecipeError
 from tfres.run import Run

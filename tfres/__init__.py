@@ -22,10 +22,9 @@ _PLACES = {
     "from_preset": "tfres.families",
     "from_reference": "tfres.convert",
     "load_run": "tfres.families.networks",
-    "measure": "tfres.evaluation.measure",
+    "measure": "tfres.evaluation.measuring",
     "read_recipe": "tfres.families.recipes",
     "table": "tfres.table",
-    "train": "tfres.engines",
     "training_step": "tfres.engines.steps",
 }
 __all__ = list(_PLACES)

@@ -12,7 +12,9 @@ from tfres.recipe import EvaluationOptions
 
 def make_parser() -> Parser:
     """The parser."""
-    text = "Give a trained run batch norms for further resolutions: gamma and beta of the next smaller trained one, statistics "
+    text = (
+        "Give a trained run batch norms for further resolutions: gamma and beta of the next smaller trained one, statistics "
+    )
     text += "measured on training pictures. Evaluation and export then have them too."
     parser = Parser("calibrate", "--run runs/latest --size 208 144", description=text)
     parser.add_argument("--run", default="runs/latest", help="folder of the run")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TextIO
 
-from tfres.errors import CheckpointError, DataError, RecipeError, UsageError
+from tfres.errors import CheckpointError, DataError, RecipeError, UsageError, WorkerLost
 from tfres.recipe import build, describe, read_text
 from tfres.recipe.values import fields_of, words
 
@@ -110,13 +110,7 @@ def run_main(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | 
         code, message = WRONG_USAGE, error
     except KeyboardInterrupt:
         code, message = INTERRUPTED, "interrupted; the same command goes on from the last checkpoint"
-    except (CheckpointError, DataError, ArithmeticError, OSError) as error:
-        code, message = FAILURE, error
-    except Exception as error:
-        from tfres.engines.strategies import WorkerLost
-
-        if not isinstance(error, WorkerLost):
-            raise
+    except (CheckpointError, DataError, ArithmeticError, OSError, WorkerLost) as error:
         code, message = FAILURE, error
     print(f"error: {message}", file=sys.stderr)
     sys.exit(code)

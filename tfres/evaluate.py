@@ -20,9 +20,13 @@ def make_parser() -> Parser:
     parser.add_argument("--width", nargs="+", help=widths)
     ways = "how resolutions that were not trained run: proxy (norms, generated kernels too, of the next smaller trained one), "
     ways += "ideal (kernels of the resolution itself), data-free (also norms interpolated between trained neighbours), "
-    ways += "proxy+calibration, ideal+calibration (statistics measured anew); several are compared, in sweep.json and sweep.png"
+    ways += (
+        "proxy+calibration, ideal+calibration (statistics measured anew); several are compared, in sweep.json and sweep.png"
+    )
     parser.add_argument("--inference", choices=INFERENCE, nargs="+", help=ways)
-    anew = "measure norms' statistics of the settings on training pictures, keep them in the run with their rows of the table; "
+    anew = (
+        "measure norms' statistics of the settings on training pictures, keep them in the run with their rows of the table; "
+    )
     anew += "goes on where it was interrupted"
     parser.add_argument("--calibrate", action="store_true", help=anew)
     parser.add_argument("--data", help="other pictures, as for training; default the run's")

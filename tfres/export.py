@@ -18,7 +18,9 @@ def make_parser() -> Parser:
     parser.add_argument("--out", default="exported", help="folder that holds models")
     parser.add_argument("--name", help="name of the model; default the run's")
     parser.add_argument("--size", nargs="+", help="only the signatures of these resolutions")
-    form = "shared: one network serves all settings, also untrained resolutions (serve_any); generated kernels are generated per "
+    form = (
+        "shared: one network serves all settings, also untrained resolutions (serve_any); generated kernels are generated per "
+    )
     form += "call. separate: a plain network per setting with fixed kernels"
     parser.add_argument("--form", choices=("shared", "separate"), default="shared", help=form)
     return parser

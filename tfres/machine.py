@@ -18,3 +18,10 @@ def machine() -> str:
         pass
     gpus = tf.config.list_physical_devices("GPU")
     return f"{name}, {os.cpu_count()} cores, {len(gpus)} GPUs, TensorFlow {tf.__version__}"
+
+
+def threads() -> int:
+    """Threads that one operation may use."""
+    import tensorflow as tf
+
+    return tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))

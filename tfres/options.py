@@ -78,7 +78,7 @@ def expand(argv: Sequence[str]) -> list[str]:
 
 def _replace(option: str, form: str | list | None, given: list[str] | None, arguments: list[str]) -> str:
     if form == "":
-        return option if given is None else f"{option.split('=')[0]}={given[0]}"
+        return option if given is None else f"{option.split('=', maxsplit=1)[0]}={given[0]}"
     if form == []:
         values = given or []
         while given is None and arguments and _is_value(arguments[0]):
@@ -146,5 +146,7 @@ def _given(group: Any, names: Sequence[str] = ()) -> list[str]:
         if field.name in names or value == usual or value is None:
             continue
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        texts.append(field.name if value is True or len(text) > 40 or isinstance(value, dict) else re.sub(r"[^\w.,]", "", text))
+        texts.append(
+            field.name if value is True or len(text) > 40 or isinstance(value, dict) else re.sub(r"[^\w.,]", "", text)
+        )
     return texts

@@ -11,7 +11,9 @@ from tfres.errors import RecipeError
 
 def make_parser() -> Parser:
     """The parser."""
-    text = "MACs, parameters, bytes and latency (median and 90th percentile, ms per call of the served form) of every setting. "
+    text = (
+        "MACs, parameters, bytes and latency (median and 90th percentile, ms per call of the served form) of every setting. "
+    )
     text += "Those of a run go into its query table."
     parser = Parser("profile", "--run runs/latest --batch 8 --threads 1", description=text)
     parser.add_argument("--run", help="folder of the run; default runs/latest, unless --arch is given")

@@ -5,11 +5,11 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.objectives.classification import kl_divergence
 
 from quant import StepScope
 from tests.reference import relative, standard_images
 from tfres.engines.optimizer import MomentumSGD
-from tfres.objectives.classification import kl_divergence
 
 
 def training_steps(reference, model, objective, reference_name):

@@ -7,11 +7,11 @@ import tarfile
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.models.presets import from_preset
 
 from tfres import session
 from tfres.convert import pretrained
 from tfres.data import downloads
-from tfres.models.presets import from_preset
 from tfres.recipe import DataRecipe, ModelRecipe, Recipe, RecipeError, TrainingRecipe
 
 

@@ -6,6 +6,8 @@ import pickle
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.engines.checkpoints import CheckpointError
+from tfres.models.presets import from_preset
 
 from tests.reference import fill, generator
 from tfres import evaluate, export, session, train
@@ -13,8 +15,6 @@ from tfres.cli import run_main
 from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.convert.rsnet import reference_name
-from tfres.engines.checkpoints import CheckpointError
-from tfres.models.presets import from_preset
 from tfres.recipe import RecipeError
 from tfres.run import Run
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.objectives.classification import kl_divergence
 
 from tests.convert.steps import training_steps
 from tests.reference import fill, observe, relative, standard_images
 from tfres.convert import from_reference
 from tfres.convert.rsnet import reference_name
 from tfres.objectives import EnsembleDistillation
-from tfres.objectives.classification import kl_divergence
 from tfres.objectives.ensemble_distillation import ensemble
 
 

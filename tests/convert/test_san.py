@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.models.presets import from_preset
 
 from tests.reference import generator
 from tfres import evaluate, export, session
 from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.convert.san import reference_name
-from tfres.models.presets import from_preset
 from tfres.run import Run
 
 SIZES = [64, 48]

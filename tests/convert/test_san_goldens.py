@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.evaluation.inference import for_inference
 
 from tests.convert.steps import training_steps
 from tests.reference import fill, observe, relative, standard_images
 from tfres.convert import from_reference
 from tfres.convert.san import reference_name
-from tfres.evaluation.inference import for_inference
 from tfres.layers import MetaConv2D
 from tfres.objectives import ScaleDistillation
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from tfres.data.errors import DataError
 
 from tfres.data import cifar10
-from tfres.data.errors import DataError
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-
 from tfres.data.errors import DataError, SourceError
 from tfres.data.faults import find_faults
 from tfres.data.pipeline import training_batches, validation_batches
 from tfres.data.prepare import prepare
 from tfres.data.sources import open_source
+
 from tfres.recipe import DataRecipe
 
 

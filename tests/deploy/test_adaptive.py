@@ -6,13 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from tfres.evaluation.table import profile
+from tfres.models.presets import from_preset
 
 from tests.models.test_mutualnet import small
 from tfres import adapt, table
 from tfres.deploy import AdaptiveModel, export_savedmodel
-from tfres.evaluation.table import profile
 from tfres.layers import MultiResolutionCrop
-from tfres.models.presets import from_preset
 from tfres.recipe import RecipeError
 
 ROWS = [

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.evaluation.inference import for_inference
+from tfres.models.presets import from_preset
 
 from tests.models.test_rsnet import randomise
 from tfres.deploy import export_savedmodel
 from tfres.evaluation.calibration import calibrate
-from tfres.evaluation.inference import for_inference
 from tfres.layers import MultiResolutionCrop
-from tfres.models.presets import from_preset
 
 SIZES, SMALL = (224, 192, 160, 128, 96), (64, 56, 40)
 

@@ -5,11 +5,11 @@ import collections
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.models.presets import from_preset
 
 from tests.models.test_rsnet import randomise
 from tfres.layers.slim_channels import SlimChannels, slim_channels
 from tfres.layers.slimmable import SlimmableBatchNorm, SlimmableConv2D
-from tfres.models.presets import from_preset
 
 # Published query tables: width, side, MFLOPs of the README.
 TABLES = {

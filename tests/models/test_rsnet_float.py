@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.models.presets import from_preset
 
 from quant import QuantConv2D, QuantDepthwiseConv2D
 from tests.models.test_rsnet import randomise
 from tfres.models.backbones.mobilenet_v2 import make_divisible
-from tfres.models.presets import from_preset
 
 SIDES = (224, 208, 192, 176, 160, 144, 128, 112, 96)
 # Parameters without alpha at one, two and five resolutions; million MACs at SIDES.

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.models.presets import find, from_preset
 
 from quant import StepScope
 from tests.models.test_rsnet import randomise
 from tests.models.test_rsnet_float import COUNTS
 from tfres.layers import MetaConv2D, MetaDepthwiseConv2D
-from tfres.models.presets import find, from_preset
 
 # Live parameters at n = 5, generated kernel weights, parameters of the norms per resolution.
 LIVE = {

@@ -5,11 +5,11 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.evaluation.accuracy import count_hits
+from tfres.objectives.classification import kl_divergence
 
 from tests.reference import generator, relative
-from tfres.evaluation.accuracy import count_hits
 from tfres.objectives import EnsembleDistillation, ScaleDistillation
-from tfres.objectives.classification import kl_divergence
 from tfres.objectives.ensemble_distillation import ensemble
 from tfres.recipe import TrainingRecipe, learning_rate
 

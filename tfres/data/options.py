@@ -84,3 +84,7 @@ class DataOptions:
             valid = match is not None and 0 < int(match[1]) < 65536
             require(valid, "service", "an address of the form grpc://host:port", self.service)
         require(self.cache is None or (isinstance(self.cache, str) and bool(self.cache)), "cache", "a folder", self.cache)
+
+    def sized(self, largest: int) -> DataOptions:
+        """The options for networks whose pictures are at most `largest` pixels wide."""
+        return self

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tfres.engines.optimizer import MomentumSGD
 from tfres.engines.progress import Progress
 from tfres.engines.steps import Step
-from tfres.engines.strategies import WorkerLost, make_strategy
+from tfres.engines.strategies import make_strategy
+from tfres.errors import WorkerLost
 from tfres.models.weights import variable_name
 from tfres.run import checkpoints
 

@@ -6,11 +6,7 @@ import os
 
 import tensorflow as tf
 
-from tfres.recipe import RecipeError
-
-
-class WorkerLost(RuntimeError):
-    """A worker of a multiworker run stopped answering."""
+from tfres.errors import RecipeError
 
 
 @functools.cache

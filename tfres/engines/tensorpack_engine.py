@@ -5,6 +5,7 @@ The training lives in a TensorFlow 1 graph of its own; the rest of the process, 
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import logging
 from collections.abc import Mapping
@@ -33,7 +34,6 @@ tf1 = tf.compat.v1
 def run(plan: Plan) -> None:
     """Train by `plan`, saving and validating as it says."""
     tensorpack_logger.setLevel(logging.CRITICAL)  # progress and errors are told by us
-    check_devices(plan.recipe.training.devices)
     with tf.Graph().as_default():
         trainer, network = build(plan)
         progress = Progress(plan)
@@ -158,7 +158,10 @@ class _Report(Callback):
 
 
 class _Validation(Callback):
-    """Validates an eager twin of the network, which takes the session's values, with the evaluator of all engines."""
+    """Validates an eager twin of the network, which takes the session's values, with the evaluator of all engines.
+
+    It works in a thread of its own, because a thread inside a graph cannot run eagerly.
+    """
 
     def __init__(self, plan: Plan, network: _Network, progress: Progress) -> None:
         self._plan, self._trained, self._progress = plan, network, progress
@@ -169,13 +172,17 @@ class _Validation(Callback):
             return
         variables = {variable_name(variable): variable for variable in self._trained.model.weights}
         values = tf1.get_default_session().run(variables)
-        with tf.init_scope():
-            if self._twin is None:
-                self._twin = self._plan.build()
-                self._evaluator = self._plan.evaluator(self._twin)
-            for variable in self._twin.weights:
-                variable.assign(values[variable_name(variable)])
-            self._progress.validated(self.global_step, self._evaluator())
+        with concurrent.futures.ThreadPoolExecutor(1) as eager:
+            results = eager.submit(self._evaluated, values).result()
+        self._progress.validated(self.global_step, results)
+
+    def _evaluated(self, values: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+        if self._twin is None:
+            self._twin = self._plan.build()
+            self._evaluator = self._plan.evaluator(self._twin)
+        for variable in self._twin.weights:
+            variable.assign(values[variable_name(variable)])
+        return self._evaluator()
 
 
 class _Saver(ModelSaver):

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from tfres.tasks import Task
 
 
-def measure_latency(
-    calls: Mapping[str, Callable[[], Any]], repeats: int = 30, warmup: int = 3
-) -> dict[str, dict[str, float]]:
+def measure_latency(calls: Mapping[str, Callable[[], Any]], repeats: int = 30, warmup: int = 3) -> dict[str, dict[str, float]]:
     """Time of calls, all interleaved.
 
     Args:
@@ -52,7 +50,7 @@ def served_call(network: Network, task: Task, batch: int = 1) -> Callable[[], An
     @tf.function(input_signature=[tf.TensorSpec([batch, height, width, 3], tf.uint8)])
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, _ = task.prepare({"images": {size: images}}, [size], training=False)
-        return task.answer(served.outputs(tf.cast(inputs[size], served.compute_dtype), at))
+        return task.answer(served.run(tf.cast(inputs[size], served.compute_dtype), at))
 
     concrete, images = answer.get_concrete_function(), tf.zeros([batch, height, width, 3], tf.uint8)
     return lambda: [value.numpy() for value in concrete(images).values()]

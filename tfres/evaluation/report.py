@@ -43,9 +43,7 @@ def show_table(table: Mapping[str, Any], more: Sequence[str] = ()) -> None:
         table: of `measure`.
         more: further columns, as they are.
     """
-    rows = [
-        {**row, **{key: row[key] / 1e6 for key in ("macs", "bytes") if row.get(key) is not None}} for row in table["rows"]
-    ]
+    rows = [{**row, **{key: row[key] / 1e6 for key in ("macs", "bytes") if row.get(key) is not None}} for row in table["rows"]]
     figures = [key for row in rows for key in row if key not in (*_TEXT, *_AXES, *_FORMATS)]
     columns = [("setting", "setting", "{}"), *((key, key.replace("_", " "), "{}") for key in more)]
     columns += [(key, key, "{:.2%}") for key in dict.fromkeys(figures) if all(isinstance(r.get(key, 0), float) for r in rows)]

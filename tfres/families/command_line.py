@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from tfres.cli import Parser, given_fields
 from tfres.errors import RecipeError
 from tfres.families.recipes import DEFAULT_ARCH, DEFAULT_TASK, kinds, read_recipe
-from tfres.files import read_yaml
 from tfres.recipe import Recipe
-
-_LARGEST_FILE = 10**6
+from tfres.yaml_file import read_yaml
 
 
 def read_command_line(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, Recipe]:
@@ -31,7 +28,7 @@ def read_command_line(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Nam
     for name in ("--recipe", "--task", "--model.arch"):
         first.add_argument(name, nargs="?")
     early = vars(first.parse_known_args(argv)[0])
-    values = read_recipe_file(early["recipe"]) if early.get("recipe") else {}
+    values = read_yaml(early["recipe"], RecipeError) if early.get("recipe") else {}
     model = values.get("model") if isinstance(values.get("model"), dict) else {}
     arch = early.get("model.arch") or model.get("arch") or DEFAULT_ARCH
     task = early.get("task") or values.get("task") or DEFAULT_TASK
@@ -45,23 +42,6 @@ def read_command_line(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Nam
         if given:
             merged[group] = {**(merged.get(group) or {}), **given}
     return arguments, read_recipe(merged)
-
-
-def read_recipe_file(path: str) -> dict[str, Any]:
-    """The mapping of a recipe's file.
-
-    Raises:
-        RecipeError: no file, or not YAML of a mapping.
-    """
-    place = pathlib.Path(path)
-    if not place.is_file() or place.stat().st_size > _LARGEST_FILE:
-        raise RecipeError(f"`recipe` must be a YAML file of at most {_LARGEST_FILE} bytes. Received: recipe={path}.")
-    values = read_yaml(place, f"`recipe` {path}", RecipeError)
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise RecipeError(f"`recipe` must be a file with a mapping of groups. Received: {path}, {type(values).__name__}.")
-    return values
 
 
 def _text(name: str, value: Any) -> str:

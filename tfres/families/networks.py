@@ -59,7 +59,7 @@ def read_run_recipe(run: Run) -> Recipe:
         RunError: no run there, or a damaged recipe.
     """
     try:
-        return read_recipe(run.recipe_values())
+        return read_recipe(run.recipe())
     except RunError:
         raise
     except ValueError as error:

@@ -79,11 +79,13 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
     low_memory = recipe.training.low_memory
     check(not low_memory or family.objective(recipe).separable, "low_memory", f"false for {family.name}", low_memory)
     largest = max(*options.resolutions, *family.presets[recipe.model.arch]["resolutions"])
-    task, data, source = find_task(recipe.task).open(recipe.data, largest, recipe.model.classes, options.classes)
+    kind, data = find_task(recipe.task).task, recipe.data.sized(largest)
+    source = kind.open(data, recipe.model.classes)
     classes = recipe.model.classes or len(source.classes)
     check(classes >= len(source.classes), "classes", f"at least the data's {len(source.classes)}", classes)
+    data = data.resolved(source)
     recipe = dataclasses.replace(recipe, data=data).replace(model={"classes": classes})
-    return recipe, task, source
+    return recipe, kind(data, source.classes, classes), source
 
 
 def resolve_network(recipe: Recipe) -> Recipe:

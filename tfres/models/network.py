@@ -116,9 +116,9 @@ class Network(tf.keras.Model):
         return super().__call__(checked_images(images), *args, **kwargs)
 
     def call(self, images: tf.Tensor, setting: Any = None, training: bool | None = None) -> tf.Tensor:
-        return self.outputs(images, At(self.resolve(setting)), training)
+        return self.run(images, At(self.resolve(setting)), training)
 
-    def outputs(self, images: tf.Tensor, at: At | None, training: bool | None = None) -> tf.Tensor:
+    def run(self, images: tf.Tensor, at: At | None, training: bool | None = None) -> tf.Tensor:
         """`call` without checks, at whatever `At` the layers can run."""
         maps = self.backbone(images, at=at, training=training)
         return self.classifier(self.backbone.pool(maps))

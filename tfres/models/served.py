@@ -35,7 +35,7 @@ class ServedNetwork(tf.Module):
             self.backbone = network.make_backbone(_served_parts(network.parts(), self.settings))
             self.classifier = served_form(network.classifier, self.settings)
         height, width = network.input_size(self.settings[0])
-        self.outputs(tf.zeros([1, height, width, 3], self.compute_dtype), self.at(self.settings[0]))
+        self.run(tf.zeros([1, height, width, 3], self.compute_dtype), self.at(self.settings[0]))
         for inner, copy in ((network.backbone, self.backbone), (network.classifier, self.classifier)):
             layers, copies = named_layers(inner), named_layers(copy)
             for name, served in [("", copy), *copies.items()]:
@@ -48,8 +48,15 @@ class ServedNetwork(tf.Module):
         return [*self.backbone.weights, *self.classifier.weights]
 
     def at(self, setting: Any) -> At:
-        """Where the layers run for a setting: its number as a tensor."""
-        return At(index=tf.constant(self.settings.index(Setting.parse(setting))))
+        """Where the layers run for a setting: its number as a tensor.
+
+        Raises:
+            ValueError: not one of `settings`.
+        """
+        setting = Setting.parse(setting)
+        if setting not in self.settings:
+            raise ValueError(f"`setting` must be one of {', '.join(map(str, self.settings))}. Received: setting={setting}.")
+        return At(index=tf.constant(self.settings.index(setting)))
 
     def shares(self, resolution: tf.Tensor) -> At:
         """Where they run for any resolution (scalar tensor, pixels) between those of the settings; see `Network.shares`."""
@@ -59,7 +66,7 @@ class ServedNetwork(tf.Module):
         """Height and width of the pictures at a setting."""
         return self._network.value.input_size(setting)
 
-    def outputs(self, images: tf.Tensor, at: At) -> tf.Tensor:
+    def run(self, images: tf.Tensor, at: At) -> tf.Tensor:
         """Logits of normalised images."""
         return self.classifier(self.backbone.pool(self.backbone(images, at=at, training=False)))
 

@@ -124,7 +124,5 @@ def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
 
 def from_larger(task: Task, students: list[tf.Tensor], **options: Any) -> tf.Tensor:
     """Sum over pairs of settings of the divergence of the smaller from the larger one; outputs largest first."""
-    pairs = [
-        task.divergence(larger, smaller, **options) for i, larger in enumerate(students) for smaller in students[i + 1 :]
-    ]
+    pairs = [task.divergence(larger, smaller, **options) for i, larger in enumerate(students) for smaller in students[i + 1 :]]
     return tf.add_n(pairs) if pairs else tf.zeros([], students[0].dtype)

@@ -81,8 +81,8 @@ class MutualLearning(SwitchableObjective):
             subnets: name -> where it runs and its images.
         """
         full = At(dataclasses.replace(network.trained_settings[0], resolution=None))
-        outputs = {"full": precise(network.outputs(images, full, training=True))}
-        outputs |= {name: precise(network.outputs(x, at, training=True)) for name, (at, x) in subnets.items()}
+        outputs = {"full": precise(network.run(images, full, training=True))}
+        outputs |= {name: precise(network.run(x, at, training=True)) for name, (at, x) in subnets.items()}
         terms = {task.loss_name: task.loss(outputs["full"], targets)}
         for name in subnets:
             if self.kd:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from tfres.errors import RecipeError
-from tfres.files import read_yaml
+from tfres.yaml_file import parse_yaml
 
 _LONGEST_SHOWN = 120
 _LARGEST = 2**53  # whole numbers that are exact in every format
@@ -85,14 +85,13 @@ def partial(kind: type, **first: type) -> type:
     """
     fields: list[Any] = list(first.items())
     fields += [(name, hint | None, dataclasses.field(default=None)) for name, hint in fields_of(kind).items()]
-    made = dataclasses.make_dataclass(kind.__name__.replace("Options", "Recipe"), fields, frozen=True)
-    made.__doc__ = kind.__doc__
-    return made
+    namespace = {"__doc__": kind.__doc__, "documented": kind}
+    return dataclasses.make_dataclass(kind.__name__.replace("Options", "Recipe"), fields, frozen=True, namespace=namespace)
 
 
 def describe(kind: type, name: str) -> str:
     """What the docstring of a dataclass, or of one it is made of, says of a field."""
-    for base in (kind, *kind.__mro__):
+    for base in getattr(kind, "documented", kind).__mro__:
         found = re.search(rf"^        {name}: ((?:.|\n {{12}})*)$", base.__doc__ or "", re.MULTILINE)
         if found:
             return " ".join(found[1].split())
@@ -103,7 +102,7 @@ def read_text(name: str, text: str, annotation: Any) -> Any:
     """A value of a command line; see `read_value`."""
     if str in _alternatives(annotation):
         return None if text == "null" and _NOTHING in _alternatives(annotation) else text
-    return read_value(name, read_yaml(text, f"`{name}`", RecipeError), annotation)
+    return read_value(name, parse_yaml(f"value: {text}", f"`{name}`", RecipeError)["value"], annotation)
 
 
 def read_value(name: str, value: Any, annotation: Any) -> Any:

@@ -106,6 +106,7 @@ class Task(Protocol):
     """
 
     score: str  # the table's figure of merit, a key of the metrics' result
+    loss_name: str  # what the loss is called in logs
     data: DataOptions
     classes: list[str]
     outputs: int

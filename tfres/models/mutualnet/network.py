@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from tfres.layers import FanOutNormal
 from tfres.layers.slim_channels import SlimChannels
-from tfres.layers.slimmable import SlimmableBatchNorm, SlimmableConv2D, SlimmableDense, SlimmableDepthwiseConv2D
+from tfres.layers.slimmable import SlimmableConv2D, SlimmableDense, SlimmableDepthwiseConv2D
+from tfres.layers.slimmable_batch_norm import SlimmableBatchNorm
 from tfres.models.backbones import MNasNet, MobileNetV1, MobileNetV2, Parts, ResNet, WideResNet
 from tfres.models.costs import Cost, count_cost
 from tfres.models.mutualnet.options import MutualNetOptions
@@ -68,7 +69,7 @@ class MutualNet(Network):
 
     def call(self, images: tf.Tensor, setting: Any = None, training: bool | None = None) -> tf.Tensor:
         if not self.built:  # create all variables, with the channels of the widest
-            return self.outputs(images, None, training=True)
+            return self.run(images, None, training=True)
         return super().call(images, setting, training)
 
     def cost(self, setting: Any = None) -> Cost:

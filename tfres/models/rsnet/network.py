@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from quant import ActivationQuantizer, QuantConv2D, QuantDepthwiseConv2D
 from tfres.layers import FanOutNormal, SwitchableBatchNorm
-from tfres.models.backbones import MobileNetV2, Parts, ResNet, VGGSmall, make_divisible
+from tfres.models.backbones import MobileNetV2, Parts, ResNet, VGGSmall
+from tfres.models.backbones.mobilenet_v2 import make_divisible
 from tfres.models.network import Network
 from tfres.models.options import FLOAT_BITS
 from tfres.models.rsnet.options import RSNetOptions

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from quant import QuantConv2D
+from quant import At, QuantConv2D
 from tfres.layers import FanOutNormal, MetaConv2D, MetaDepthwiseConv2D
 from tfres.models.backbones import Parts
 from tfres.models.network import Network
@@ -67,7 +67,7 @@ class SAN(Network):
 
     def plain_values(self, setting: Setting, plain: Network) -> dict[str, Any]:
         kernels = {
-            layer.latent_kernel.name: layer.generated_kernel(setting)
+            layer.latent_kernel.name: layer.generated_kernel(At(setting))
             for layer in self._flatten_layers()
             if isinstance(layer, (MetaConv2D, MetaDepthwiseConv2D))
         }

@@ -109,6 +109,10 @@ class ClassificationData(DataOptions):
         """Whether evaluation cuts every picture anew for each resolution."""
         return (self.evaluation_cut or ("each" if self.rules == "torchvision" else "once")) == "each"
 
+    def sized(self, largest: int) -> ClassificationData:
+        """The options with the side filled in."""
+        return dataclasses.replace(self, side=self.side or largest)
+
     def resolved(self, source: Source) -> ClassificationData:
         """The options with what is left to the source filled in: crop, evaluation cut, lighting, mean and std."""
         return dataclasses.replace(

@@ -41,6 +41,7 @@ class Classification:
     """
 
     score = "top1"
+    loss_name = "cross_entropy"
 
     def __init__(self, data: ClassificationData, classes: Sequence[str], outputs: int | None = None) -> None:
         self.data = data
