@@ -52,6 +52,7 @@ class _QuantizedKernel:
 
     def quantized_kernel(self, at: At | None = None, training: bool | None = False) -> tf.Tensor | tf.Variable:
         """The whole kernel as the layer applies it, in the compute dtype."""
+        checked_at(at)
         if self.weight_bits is None:
             return self.latent_kernel
 
@@ -138,7 +139,6 @@ class QuantConv2D(_QuantizedKernel, _Window, tf.keras.layers.Conv2D):
         super().__init__(filters=filters, kernel_size=kernel_size, groups=groups, **kwargs)
 
     def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
-        checked_at(at)
         return self.convolve(inputs, self.quantized_kernel(at, training))
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -168,7 +168,6 @@ class QuantDepthwiseConv2D(_QuantizedKernel, _Window, tf.keras.layers.DepthwiseC
         super().__init__(kernel_size=kernel_size, depth_multiplier=depth_multiplier, **kwargs)
 
     def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
-        checked_at(at)
         return self.convolve(inputs, self.quantized_kernel(at, training))
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -195,7 +194,6 @@ class QuantDense(_QuantizedKernel, tf.keras.layers.Dense):
         super().__init__(units=checks.whole("units", units), **kwargs)
 
     def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
-        checked_at(at)
         return self.multiply(inputs, self.quantized_kernel(at, training))
 
     def multiply(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +16,9 @@ from tfres.layers import assign, served_form
 class Case:
     """A layer to check.
 
-    make: `(**kwargs) -> layer`. shape: of the inputs. settings: where it runs. number: it runs by number only (served forms).
-    served: its served form knows the same settings. inputs: of each setting, when they differ from `shape`. fixed_dtype: of
-    the outputs, whatever the policy. trains: `fit` changes its variables.
+    make: `(**kwargs) -> layer`. shape: of the inputs. settings: where it runs. number: it runs by number (served forms).
+    exact: the served form's outputs are equal bit for bit. inputs: shape by setting, where it differs. dtype: of the inputs.
+    fixed_dtype: of the outputs, whatever the policy. takes_at: it is called with `at`. trains: `fit` changes its variables.
     """
 
     make: Callable[..., tf.keras.layers.Layer]
@@ -30,8 +29,8 @@ class Case:
     inputs: Callable[[str], tuple] | None = None
     dtype: str = "float32"
     fixed_dtype: str | None = None
+    takes_at: bool = True
     trains: bool = True
-    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def at(self, setting, by_number=False):
         """The call's `At`; the layers that do not take one get none."""
@@ -54,6 +53,7 @@ class Holder(tf.keras.Model):
         made = isinstance(layer, tf.keras.layers.Layer)
         self.layer = layer if made else tf.keras.saving.deserialize_keras_object(layer)
         self.default, self.takes_at = (setting, number), takes_at
+        self._autocast = False
 
     def get_config(self):
         config = {"layer": tf.keras.saving.serialize_keras_object(self.layer), "takes_at": self.takes_at}
@@ -80,7 +80,7 @@ def check(case, rng, folder):
 def _holder(case, layer):
     setting = case.settings[0]
     number = 0 if case.number else None
-    return Holder(layer, None if case.number else setting, number, "at" in case.arguments.get("call", ("at",)))
+    return Holder(layer, None if case.number else setting, number, case.takes_at)
 
 
 def _built(case, rng, **kwargs):

@@ -78,7 +78,7 @@ CASES = {
         dtype="uint8",
         fixed_dtype="float32",
         trains=False,
-        arguments={"call": ()},
+        takes_at=False,
     ),
 }
 
@@ -118,24 +118,24 @@ def _refused(make, name, values):
         (lambda v: QuantConv2D(4, 3, weight_bits=v), "weight_bits", (*BAD[:-1], 9)),
         (lambda v: QuantDepthwiseConv2D(3, depth_multiplier=v), "depth_multiplier", BAD),
         (lambda v: QuantDepthwiseConv2D(3, strides=v), "strides", ((1, 2),)),
-        (lambda v: QuantDense(v), "units", BAD),
-        (lambda v: ActivationQuantizer(v), "bits", (*BAD, 32, 9)),
+        (QuantDense, "units", BAD),
+        (ActivationQuantizer, "bits", (*BAD, 32, 9)),
         (lambda v: ActivationQuantizer(2, strict=v), "strict", (1, None)),
         (lambda v: ActivationQuantizer(2, settings=v), "settings", ("r2", 3, ["a", "a"], None)),
-        (lambda v: FixedLevels(v), "bits", (*BAD, 32)),
+        (FixedLevels, "bits", (*BAD, 32)),
         (lambda v: WeightQuantizer(2, fan_out=v), "fan_out", BAD[:-1]),
-        (lambda v: SwitchableBatchNorm(v), "settings", ([], "r2", 3, ["r1", "r1"], None)),
+        (SwitchableBatchNorm, "settings", ([], "r2", 3, ["r1", "r1"], None)),
         (lambda v: SwitchableBatchNorm(["r1"], momentum=v), "momentum", (-1, 1.5, "x", float("nan"), None)),
         (lambda v: SwitchableBatchNorm(["r1"], epsilon=v), "epsilon", (0, -1, "x", float("nan"), float("inf"))),
         (lambda v: SwitchableBatchNorm(["r1"], synchronised=v), "synchronised", (1, "x", None)),
         (lambda v: SlimmableBatchNorm(v, ["w1"]), "channels", (16, None, "x")),
         (lambda v: SlimmableBatchNorm(SLIM, ["w1"], private=v), "private", (1, None)),
-        (lambda v: PackedBatchNorm(v), "channels", (16, SLIM)),
+        (PackedBatchNorm, "channels", (16, SLIM)),
         (lambda v: SlimmableConv2D(v, 3), "channels", (16, None)),
         (lambda v: SlimmableConv2D(SLIM, 3, use_bias=v), "use_bias", (True, 1)),
         (lambda v: SlimmableDepthwiseConv2D(3, use_bias=v), "use_bias", (True,)),
         (lambda v: MetaConv2D(4, 3, encodings=v), "encodings", ({}, [0.1], None, {"r1": float("nan")}, {"r1": "x"})),
-        (lambda v: SlimChannels(v), "base", BAD),
+        (SlimChannels, "base", BAD),
         (lambda v: SlimChannels(8, divisor=v), "divisor", BAD),
         (lambda v: SlimChannels(8, minimum=v), "minimum", BAD),
         (lambda v: SlimChannels(8, upper=v), "upper", (0, -1, "x", float("nan"), None)),
@@ -160,7 +160,7 @@ def test_bad_inputs(name, rng):
     if name in ("quantizer", "private quantizer", "levels", "weights"):
         return
     layer = case.make()
-    at = {} if name == "crop" else {"at": case.at(case.settings[0])}
+    at = {} if not case.takes_at else {"at": case.at(case.settings[0])}
     with pytest.raises(ValueError, match="ndim|rank|`images` must be|`inputs`"):
         layer(tf.zeros([3]), **at)
     layer(case.images(case.settings[0], rng), **at)

@@ -55,7 +55,7 @@ class _GeneratedKernel:
         if _served(at):
             encoding = tf.cast(pick(tf.constant(list(self.encodings.values()), self.variable_dtype), at), self.compute_dtype)
         else:
-            encoding = self.encodings[self._name(at)]
+            encoding = self.encodings[self._known_name(at)]
         slope, base = (tf.cast(variable, self.compute_dtype) for variable in (self.slope, self.latent_kernel))
         return slope * encoding + base
 
@@ -65,13 +65,13 @@ class _GeneratedKernel:
         if _served(at):
             kernel = self.generated_kernel(at)
             return kernel if self.weight_bits is None else tf.cast(self.weight_quantizer(kernel), self.compute_dtype)
-        key = ("generated", self._name(at))
+        key = ("generated", self._known_name(at))
 
         def quantized() -> tf.Tensor:
             kernel = once((self, key), lambda: self.generated_kernel(at))
             if self.weight_bits is None:
                 return kernel
-            own = At(setting=self._name(at))
+            own = At(setting=self._known_name(at))
             kernel = self.weight_quantizer(kernel, at=own, training=training, kernel_key=key)
             return tf.cast(kernel, self.compute_dtype)
 
@@ -79,14 +79,14 @@ class _GeneratedKernel:
 
     def served_form(self, settings: Sequence) -> tf.keras.layers.Layer:
         """The layer of a served network that knows `settings` by number: itself, with their encodings in that order."""
-        encodings = {str(setting): self.encodings[self._name(At(setting))] for setting in settings}
+        encodings = {str(setting): self.encodings[self._known_name(At(setting))] for setting in settings}
         return type(self).from_config({**self.get_config(), "encodings": encodings})
 
     def assign(self, layer: tf.keras.layers.Layer) -> None:
         """Take the values of the layer whose served form this is."""
         self.set_weights(layer.get_weights())
 
-    def _name(self, at: At) -> str:
+    def _known_name(self, at: At) -> str:
         if at.setting is None and len(self.encodings) == 1:
             return next(iter(self.encodings))
         if str(at.setting) not in self.encodings:

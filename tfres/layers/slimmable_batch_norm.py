@@ -162,6 +162,11 @@ class PackedBatchNorm(tf.keras.layers.Layer):
             return inputs
         if at.index is None:
             raise ValueError(f"`at` must have the index of a setting. Received: at={at}.")
+        built = self.channels.built
+        if inputs.shape[-1] is not None and inputs.shape[-1] > built:
+            raise ValueError(
+                f"`inputs` of {self.name} must have up to {built} channels. Received: inputs.shape={inputs.shape}."
+            )
         start, count = (tf.gather(tf.constant(table), at.index) for table in self._places)
         values = tf.unstack(self.packed[:, start : start + count])
         mean, variance, *affine = values
