@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
 from quant import checks, lq
-from quant.quantizers import add_basis, update_basis
+from quant.bases import add_basis, update_basis
 from quant.scope import Record, sum_over_replicas
 
 if TYPE_CHECKING:

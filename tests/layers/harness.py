@@ -75,6 +75,7 @@ def check(case, rng, folder):
     _distribution(case, rng)
     if not case.number:
         _served(case, rng)
+        _served(case, rng, dtype="mixed_bfloat16")
 
 
 def _holder(case, layer):
@@ -158,8 +159,8 @@ def _distribution(case, rng):
         np.testing.assert_array_equal(first, second)
 
 
-def _served(case, rng):
-    holder = _built(case, rng)
+def _served(case, rng, **kwargs):
+    holder = _built(case, rng, **kwargs)
     copy = _holder(case, served_form(holder.layer, case.settings))
     assert copy.layer.name == holder.layer.name and not copy.layer.built
     copy(case.images(case.settings[0], rng), at=case.at(case.settings[0], by_number=True))

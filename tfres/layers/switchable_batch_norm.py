@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from quant import At, checks
 from quant.at import checked_at
-from quant.quantizers import by_setting
+from quant.bases import by_setting
 from quant.scope import record
 from quant.stacked import pick
 from tfres.layers.normalise import normalise, normalise_synchronised
