@@ -97,7 +97,12 @@ def _grey_table(encoded: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
 
 
 def _refuse(fault: tf.Tensor, shape: tf.Tensor) -> tf.Operation:
-    return tf.debugging.Assert(fault == 0, [tf.gather(list(_FAULTS), fault), "(height, width)", shape])
+    return refuse_unless(fault == 0, tf.gather(list(_FAULTS), fault), "(height, width)", shape)
+
+
+def refuse_unless(condition: tf.Tensor, *facts: tf.Tensor | str) -> tf.Operation:
+    """An operation that fails with the given facts, which `reason` reads from its error, traced or not."""
+    return tf.raw_ops.Assert(condition=condition, data=list(facts), summarize=8)
 
 
 def is_whole_jpeg(encoded: tf.Tensor) -> tf.Tensor:
@@ -117,7 +122,7 @@ def fault_of(encoded: bytes) -> str | None:
 
 def reason(error: Exception) -> str:
     """What a TensorFlow error says, in one line and without the names of nodes."""
-    text = re.sub(r"\{\{.*?\}\} ?", "", str(error))
+    text = re.sub(r"\{\{.*?\}\} ?|jpeg::Uncompress failed\. ", "", str(error))
     if "assertion failed: " in text:
         parts = re.findall(r"\[([^\[\]]*)\]", text.split("assertion failed: ")[1].splitlines()[0].split(" [Op:")[0])
         return " ".join(parts)[:250]

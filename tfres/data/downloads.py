@@ -51,7 +51,7 @@ def cached_arrays(path: str | pathlib.Path, title: str, routes: Routes) -> Array
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is damaged ({error}). Delete it and start again.") from None

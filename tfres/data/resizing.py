@@ -32,6 +32,9 @@ def resize_cubic(image: tf.Tensor, height: Length, width: Length) -> tf.Tensor:
 def resize_bilinear(image: tf.Tensor, height: Length, width: Length, antialias: str = "exact") -> tf.Tensor:
     """Bilinear, with a filter that widens as the picture shrinks; Pillow's rule.
 
+    (Pillow from 13 on takes the vertical pass first where the height shrinks much more than the width; before, and here, the
+    horizontal one is always first.)
+
     Args:
         image: uint8 `(h, w, c)`.
         height, width: of the output.
@@ -44,7 +47,7 @@ def resize_bilinear(image: tf.Tensor, height: Length, width: Length, antialias: 
     if antialias not in ANTIALIAS:
         raise ValueError(f"`antialias` must be one of {', '.join(ANTIALIAS)}. Received: antialias={antialias!r}.")
     if antialias == "exact":
-        return _exact(image, height, width)
+        return resize_window(image, height, width, (0, 0, height, width))
     shape, channels = tf.shape(image), image.shape[-1]
 
     def plain() -> tf.Tensor:
@@ -60,37 +63,49 @@ def resize_bilinear(image: tf.Tensor, height: Length, width: Length, antialias: 
     return tf.cast(resized + 0.5, tf.uint8)
 
 
-def _exact(image: tf.Tensor, height: Length, width: Length) -> tf.Tensor:
-    """Pillow's two passes: along the rows, rounded to 8 bits, then down the columns, rounded again.
+def resize_window(
+    image: tf.Tensor, height: Length, width: Length, window: tuple[Length, Length, Length, Length]
+) -> tf.Tensor:
+    """A window of the exactly resized picture; what lies outside of it is not computed.
 
-    The weights are integers, floor(0.5 + w * 2^22) of float64 weights w that sum to 1, and so are all sums. The picture lies
-    with the axis of a pass in front, as a matrix that a sparse matrix of the weights is multiplied with.
+    Two passes: along the rows, rounded to 8 bits, then down the columns, rounded again. The weights are integers,
+    floor(0.5 + w * 2^22) of float64 weights w that sum to 1, and so are all sums. The picture lies with the axis of a pass in
+    front, as a matrix that a sparse matrix of the weights is multiplied with.
+
+    Args:
+        image: uint8 `(h, w, c)`.
+        height, width: of the whole resized picture.
+        window: `(top, left, height, width)` in it.
+
+    Returns:
+        uint8 `(window height, window width, c)`.
     """
     shape, channels = tf.shape(image), image.shape[-1]
+    top, left, rows, columns = window
     x = tf.reshape(tf.transpose(image, [1, 0, 2]), [shape[1], shape[0] * channels])
-    x = tf.reshape(_filtered_rows(x, shape[1], width), [width, shape[0], channels])
-    x = tf.reshape(tf.transpose(x, [1, 0, 2]), [shape[0], width * channels])
-    return tf.reshape(_filtered_rows(x, shape[0], height), [height, width, channels])
+    x = tf.reshape(_filtered_rows(x, shape[1], width, left, columns), [columns, shape[0], channels])
+    x = tf.reshape(tf.transpose(x, [1, 0, 2]), [shape[0], columns * channels])
+    return tf.reshape(_filtered_rows(x, shape[0], height, top, rows), [rows, columns, channels])
 
 
-def _filtered_rows(rows: tf.Tensor, size: tf.Tensor, target: Length) -> tf.Tensor:
-    """uint8 `(size, n)` to uint8 `(target, n)`."""
-    index, weight = _triangle_taps(size, target)
+def _filtered_rows(rows: tf.Tensor, size: tf.Tensor, target: Length, start: Length, count: Length) -> tf.Tensor:
+    """uint8 `(size, n)` to rows `start` to `start + count` of what would be uint8 `(target, n)`."""
+    index, weight = _triangle_taps(size, target, start, count)
     taps = tf.shape(index)[1]
-    places = tf.stack([tf.repeat(tf.range(target), taps), tf.reshape(index, [-1])], 1)
-    matrix = tf.SparseTensor(tf.cast(places, tf.int64), tf.reshape(weight, [-1]), tf.cast(tf.stack([target, size]), tf.int64))
+    places = tf.stack([tf.repeat(tf.range(count), taps), tf.reshape(index, [-1])], 1)
+    matrix = tf.SparseTensor(tf.cast(places, tf.int64), tf.reshape(weight, [-1]), tf.cast(tf.stack([count, size]), tf.int64))
     sums = tf.sparse.sparse_dense_matmul(matrix, tf.cast(rows, tf.int32))
     return tf.cast(tf.minimum(tf.bitwise.right_shift(sums + 2 ** (_BITS - 1), _BITS), 255), tf.uint8)
 
 
-def _triangle_taps(size: tf.Tensor, target: Length) -> tuple[tf.Tensor, tf.Tensor]:
-    """For every target position the source positions under the filter and their integer weights, both `(target, taps)`."""
+def _triangle_taps(size: tf.Tensor, target: Length, start: Length, count: Length) -> tuple[tf.Tensor, tf.Tensor]:
+    """For `count` target positions the source positions under the filter and their integer weights, both `(count, taps)`."""
     scale = tf.cast(size, tf.float64) / tf.cast(target, tf.float64)
     reach = tf.maximum(scale, 1.0)
-    centre = (tf.cast(tf.range(target), tf.float64) + 0.5) * scale
+    centre = (tf.cast(start + tf.range(count), tf.float64) + 0.5) * scale
     first = tf.maximum(tf.cast(centre - reach + 0.5, tf.int32), 0)
     last = tf.minimum(tf.cast(centre + reach + 0.5, tf.int32), size)
-    index = first[:, None] + tf.range(2 * tf.cast(tf.math.ceil(reach), tf.int32) + 1)
+    index = first[:, None] + tf.range(tf.reduce_max(last - first))
     distance = tf.abs((tf.cast(index, tf.float64) - centre[:, None] + 0.5) * (1.0 / reach))
     weight = tf.where(index < last[:, None], tf.maximum(1.0 - distance, 0.0), 0.0)
     weight /= tf.reduce_sum(weight, 1, keepdims=True)

@@ -7,7 +7,7 @@ import math
 import tensorflow as tf
 
 from tfres.data.decoding import decode, is_whole_jpeg, shape_of
-from tfres.data.resizing import resize_bilinear, resize_cubic
+from tfres.data.resizing import resize_bilinear, resize_cubic, resize_window
 
 RULES = ("torchvision", "tensorpack")
 _TRIES = 10
@@ -32,15 +32,16 @@ def centre_crop(image: tf.Tensor, side: int, rules: str = "tensorpack", shortest
     if rules == "torchvision":
         edge = shortest_edge or int(side / 0.875)
         height, width = tf.unstack(edge * shape // tf.reduce_min(shape))
-        image = resize_bilinear(image, height, width)
         top, left = (tf.cast(tf.round((size - side) / 2), tf.int32) for size in (height, width))
+        image = resize_window(image, height, width, (top, left, side, side))
     else:
         edge = shortest_edge or round(side * 256 / 224)
         scale = edge / tf.reduce_min(tf.cast(shape, tf.float32))
         height, width = tf.unstack(tf.cast(scale * tf.cast(shape, tf.float32) + 0.5, tf.int32))
         image = resize_cubic(image, height, width)
         top, left = (height - side) // 2, (width - side) // 2
-    return tf.ensure_shape(image[top : top + side, left : left + side], [side, side, 3])
+        image = image[top : top + side, left : left + side]
+    return tf.ensure_shape(image, [side, side, 3])
 
 
 def area_crop(

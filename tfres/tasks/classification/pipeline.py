@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from tfres.data import batching, records, seeds, transforms
-from tfres.data.decoding import decode
+from tfres.data.decoding import decode, refuse_unless
 from tfres.errors import DataError
 from tfres.tasks.classification import augment
 from tfres.tasks.classification.splits import ArraySplit, FileSplit, MemorySplit, RecordSplit, Split
@@ -184,7 +184,7 @@ def _fetch(split: Split, example: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _label(label: tf.Tensor, split: RecordSplit) -> tf.Tensor:
     """An int64 label, checked before it becomes int32, in the classes that the split is mapped to."""
-    within = tf.debugging.Assert((label >= 0) & (label < split.classes), ["the label is out of range", label])
+    within = refuse_unless((label >= 0) & (label < split.classes), "the label is out of range", label)
     with tf.control_dependencies([within]):
         label = tf.identity(label)
     if split.mapping is not None:
