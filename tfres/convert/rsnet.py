@@ -1,13 +1,33 @@
 """Float RS-Nets of `yikaiw/RS-Nets`, folder `non-quantization` (PyTorch variable names)."""
 
-import numpy as np
+from __future__ import annotations
 
-from tfres.convert.assign import assign_exactly
-from tfres.convert.pytorch import BATCH_NORM, branches, checked_sizes, laid_out, read_checkpoint_of, without_prefix
+from typing import TYPE_CHECKING, Any
+
+from tfres.convert.pytorch import (
+    BATCH_NORM,
+    SIZES,
+    branches,
+    checked_sizes,
+    first_size,
+    laid_out,
+    read_checkpoint_of,
+    without_prefix,
+)
 from tfres.models.presets import from_preset
 from tfres.models.rsnet import PRESETS
+from tfres.models.weights import assign_exactly, variable_name
 from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
+    from tfres.models.rsnet import RSNet
+
+FAMILY = "rsnet"
 OPTIONS = ("sizes",)
 ARCHITECTURES = tuple(
     name for name, preset in PRESETS.items() if preset["stem"] == "imagenet" and preset["kind"] != "vgg_small"
@@ -15,7 +35,7 @@ ARCHITECTURES = tuple(
 _MOBILE_ENDS = {"conv0": "features.0.0", "conv0_bn": "features.0.1", "conv_last": "conv.0", "conv_last_bn": "conv.1"}
 
 
-def convert(arch, tensors, sizes=None, **overrides):
+def convert(arch: str, tensors: Mapping[str, Any], sizes: Sequence[int] | None = None, **overrides: Any) -> RSNet:  # noqa: ANN401
     """The reference's network as an `RSNet`, for RGB images in [0, 1].
 
     Args:
@@ -30,35 +50,54 @@ def convert(arch, tensors, sizes=None, **overrides):
     Raises:
         ValueError: see `tfres.convert.from_reference`; also a number of sizes that is not the checkpoint's.
     """
-    name = str(arch).removeprefix("parallel_")
-    if name not in ARCHITECTURES:
-        known = ", ".join(f"parallel_{known}" for known in ARCHITECTURES)
-        raise ValueError(f"`arch` must be one of {known}. Received: arch={arch!r}.")
+    name = _named(arch)
     tensors = without_prefix(tensors)
     sizes = checked_sizes(sizes, branches(tensors))
-    head = "classifier" if name == "mobilenetv2" else "fc"
-    classes = tensors.get(f"{head}.module.bias")
-    options = {"resolutions": sizes, "classes": 1000 if classes is None else len(classes), **overrides}
-    model = from_preset(name, **options)
-    model.build()
-    pairs, values = {}, {key: np.asarray(value) for key, value in tensors.items()}
+    classes = first_size(tensors, f"{'classifier' if name == 'mobilenetv2' else 'fc'}.module.bias", 1000)
+    model = _network(name, sizes, {"classes": classes, **overrides})
     order = [sizes.index(setting.resolution) for setting in model.settings]
-    for variable in model.weights:
-        ours = variable.name.removesuffix(":0")
-        theirs = reference_name(ours, sizes, mobile=name == "mobilenetv2")
-        pairs[theirs] = variable
-        if theirs in values:
-            values[theirs] = values[theirs][order] if theirs == "alpha" else laid_out(values[theirs], "depthwise" in ours)
+    theirs = _names(model, name, sizes)
+    pairs, values = {theirs[variable_name(variable)]: variable for variable in model.weights}, dict(tensors)
+    for ours, name in theirs.items():
+        if name == "alpha" and name in values and values[name].shape == (len(order),):
+            values[name] = values[name][order]
+        elif name in values:
+            values[name] = laid_out(values[name], "depthwise" in ours)
     assign_exactly(pairs, values, ignore=lambda name: name.endswith("num_batches_tracked"))
     return model
 
 
-def read(path, arch):
+def names(arch: str, sizes: Sequence[int] | None = None, **overrides: Any) -> dict[str, str]:  # noqa: ANN401
+    """Our variables' names -> the reference's; see `tfres.convert.names` and, for arguments, `convert`."""
+    name, sizes = _named(arch), checked_sizes(sizes, len(SIZES if sizes is None else sizes))
+    return _names(_network(name, sizes, overrides), name, sizes)
+
+
+def _named(arch: str) -> str:
+    name = str(arch).removeprefix("parallel_")
+    if name not in ARCHITECTURES:
+        known = ", ".join(f"parallel_{known}" for known in ARCHITECTURES)
+        raise ValueError(f"`arch` must be one of {known}. Received: arch={arch!r}.")
+    return name
+
+
+def _network(name: str, sizes: list[int], options: dict[str, Any]) -> RSNet:
+    model = from_preset(name, **{"resolutions": sizes, **options})
+    model.build()
+    return model
+
+
+def _names(model: RSNet, name: str, sizes: list[int]) -> dict[str, str]:
+    ours = map(variable_name, model.weights)
+    return {variable: reference_name(variable, sizes, mobile=name == "mobilenetv2") for variable in ours}
+
+
+def read(path: str | os.PathLike, arch: str) -> dict[str, np.ndarray]:
     """Tensors of the reference's `.pth.tar` checkpoint; see `tfres.convert.pytorch.read_checkpoint_of`."""
     return read_checkpoint_of(path, arch, prefix="parallel_")
 
 
-def recipe(arch, config):
+def recipe(arch: str, config: Mapping[str, Any]) -> Recipe:
     """The reference's preprocessing: RGB pictures in [0, 1], everything else by the conventions of mode float."""
     model = ModelRecipe(
         arch=arch.removeprefix("parallel_"), mode="float", resolutions=config["resolutions"], classes=config["classes"]
@@ -66,7 +105,7 @@ def recipe(arch, config):
     return Recipe(model=model, data=DataRecipe(batch_size=100, side=max(config["resolutions"]), crop="area"))
 
 
-def reference_name(name, sizes, mobile=False):
+def reference_name(name: str, sizes: Sequence[int], mobile: bool = False) -> str:
     """Name in the reference of our variable `name`; the branch of a resolution is its place in `sizes`.
 
     Args:
@@ -86,7 +125,7 @@ def reference_name(name, sizes, mobile=False):
     return f"{layer}.bn_{sizes.index(int(setting[1:]))}.{BATCH_NORM[statistic]}"
 
 
-def _mobile_layer(scope):
+def _mobile_layer(scope: list[str]) -> str:
     *block, unit = scope
     if not block:
         return _MOBILE_ENDS[unit]
@@ -96,7 +135,7 @@ def _mobile_layer(scope):
     return f"features.{number + 1}.conv.{place + unit.endswith('_bn')}"
 
 
-def _residual_layer(scope):
+def _residual_layer(scope: list[str]) -> str:
     *block, unit = scope
     if not block:
         return {"conv0": "conv1", "conv0_bn": "bn1"}[unit]

@@ -1,12 +1,26 @@
 """Quantized RS-Nets of `yikaiw/RS-Nets`, folder `quantization` (TensorFlow 1 and tensorpack variable names)."""
 
-import re
+from __future__ import annotations
 
-from tfres.convert.assign import assign_exactly
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfres.convert.pytorch import first_size
 from tfres.data.sources import IMAGENET_MEAN, IMAGENET_STD
-from tfres.engines import checkpoints
 from tfres.models.presets import from_preset
+from tfres.models.weights import assign_exactly, variable_name
 from tfres.recipe import DataRecipe, ModelRecipe, Recipe
+from tfres.run import checkpoints
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from tfres.models.rsnet import RSNet
+
+FAMILY = "rsnet"
 
 OPTIONS = ("sizes", "mode", "qw", "qa")
 
@@ -16,7 +30,15 @@ _TRAINING_STATE = re.compile(r"(.*/(Momentum|AccumGrad)$)|global_step$|learning_
 _BATCH_NORM = {"gamma": "gamma", "beta": "beta", "moving_mean": "mean/EMA", "moving_variance": "variance/EMA"}
 
 
-def convert(arch, tensors, sizes=None, mode=None, qw=None, qa=None, **overrides):
+def convert(
+    arch: str | int,
+    tensors: Mapping[str, Any],
+    sizes: Sequence[int] | None = None,
+    mode: str | None = None,
+    qw: int | None = None,
+    qa: int | None = None,
+    **overrides: Any,  # noqa: ANN401
+) -> RSNet:
     """The reference's network as an `RSNet`.
 
     What is not given is read off the tensors; what is given must agree with them.
@@ -35,23 +57,26 @@ def convert(arch, tensors, sizes=None, mode=None, qw=None, qa=None, **overrides)
         ValueError: see `tfres.convert.from_reference`.
     """
     arch = _named(arch)
-    if arch not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ValueError(f"`arch` must be one of {known}. Received: arch={arch!r}.")
+    wrong = [name for name in tensors if not isinstance(name, str)]
+    if wrong or not tensors:
+        raise ValueError(
+            f"`tensors` must be a mapping of names to arrays. Received: {f'key {wrong[0]!r}' if wrong else 'none'}."
+        )
     tensors = {name.removesuffix(":0"): value for name, value in tensors.items()}
-    names = list(tensors)
+    found = list(tensors)
     options = {
-        "resolutions": sizes or sorted({int(r) for name in names for r in re.findall(r"/conv0/bn(\d+)/", name)}),
-        "mode": mode or _mode(names),
+        "resolutions": sizes or sorted({int(r) for name in found for r in re.findall(r"/conv0/bn([0-9]{1,5})/", name)}),
+        "mode": mode or _mode(found),
         "weight_bits": qw or _bits(tensors, "weight_quant/basis"),
         "activation_bits": qa or _bits(tensors, "ActivationQuantization/basis"),
-        "classes": len(tensors["imagenet/linear/b"]) if "imagenet/linear/b" in tensors else 1000,
+        "classes": first_size(tensors, "imagenet/linear/b", 1000),
     }
-    model = from_preset(arch, **{**options, **overrides})
-    model.build()
+    if not options["resolutions"]:
+        raise ValueError("The checkpoint is of another network: it has no norms of resolutions (.../conv0/bn096/...).")
+    model = _network(arch, {**options, **overrides})
     pairs, optional = {}, set()
     for variable in model.weights:
-        name, is_optional = _reference_name(variable.name.removesuffix(":0"))
+        name, is_optional = _reference_name(variable_name(variable))
         pairs[name] = variable
         if is_optional:
             optional.add(name)
@@ -59,12 +84,36 @@ def convert(arch, tensors, sizes=None, mode=None, qw=None, qa=None, **overrides)
     return model
 
 
-def read(path, arch):
+def names(
+    arch: str | int,
+    sizes: Sequence[int] | None = None,
+    mode: str | None = None,
+    qw: int | None = None,
+    qa: int | None = None,
+    **overrides: Any,  # noqa: ANN401
+) -> dict[str, str]:
+    """Our variables' names -> the reference's; see `tfres.convert.names` and, for arguments, `convert`.
+
+    Here nothing can be read off tensors: what is not given is the preset's.
+    """
+    options = {"resolutions": sizes, "mode": mode, "weight_bits": qw, "activation_bits": qa}
+    given = {name: value for name, value in options.items() if value is not None}
+    model = _network(_named(arch), {**given, **overrides})
+    return {ours: _reference_name(ours)[0] for ours in map(variable_name, model.weights)}
+
+
+def _network(arch: str, options: dict[str, Any]) -> RSNet:
+    model = from_preset(arch, **options)
+    model.build()
+    return model
+
+
+def read(path: str | os.PathLike, arch: str) -> dict[str, np.ndarray]:
     """Tensors of a TensorFlow 1 checkpoint, by a prefix or folder."""
     return checkpoints.read_checkpoint(checkpoints.find_checkpoint(path))
 
 
-def recipe(arch, config):
+def recipe(arch: str | int, config: Mapping[str, Any]) -> Recipe:
     """The reference's preprocessing: normalised BGR pictures, crop of 224, smaller sizes by nearest neighbour."""
     model = ModelRecipe(
         arch=_named(arch),
@@ -89,21 +138,24 @@ def recipe(arch, config):
     return Recipe(model=model, data=data)
 
 
-def _named(arch):
-    return f"resnet{arch}" if str(arch).isdigit() else arch
+def _named(arch: str | int) -> str:
+    name = f"resnet{arch}" if str(arch).isdigit() else arch
+    if name not in ARCHITECTURES:
+        raise ValueError(f"`arch` must be one of {', '.join(ARCHITECTURES)}. Received: arch={arch!r}.")
+    return name
 
 
-def _mode(names):
+def _mode(names: Sequence[str]) -> str:
     if not any("/bn-last" in name for name in names):
         return "resnet"
     return "preact" if any("convshortcut" in name for name in names) else "preact_typeA"
 
 
-def _bits(tensors, suffix):
-    return next((len(value) for name, value in tensors.items() if name.endswith(suffix)), None)
+def _bits(tensors: Mapping[str, Any], suffix: str) -> int | None:
+    return next((len(value) for name, value in tensors.items() if name.endswith(suffix) and np.ndim(value)), None)
 
 
-def _reference_name(name):
+def _reference_name(name: str) -> tuple[str, bool]:
     """Name of our variable in the reference, and whether a checkpoint may lack it."""
     if name == "alpha":
         return name, True

@@ -131,7 +131,7 @@ class _Served:
 
             @tf.function(input_signature=[pictures, specs])
             def body(images: tf.Tensor, given: dict[str, tf.Tensor]) -> tf.Tensor | dict[str, tf.Tensor]:
-                outputs = self.network.outputs(images, dataclasses.replace(at, **given))
+                outputs = self.network.run(images, dataclasses.replace(at, **given))
                 return tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
 
             self._bodies[kind] = body
@@ -161,7 +161,7 @@ def _signatures(points: dict[Setting, _Point], task: Task, any_side: bool) -> di
     largest, smallest = next(iter(points.values())), [*points.values()][-1]
 
     def answer(served: _Served, images: tf.Tensor, at: At, count: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: output[:count] for name, output in task.answer(served.outputs(images, at)).items()}
+        return {name: output[:count] for name, output in task.answer(served.run(images, at)).items()}
 
     def at_setting(point: _Point, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images, count = _some(images)

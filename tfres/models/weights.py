@@ -80,18 +80,21 @@ def assign_exactly(
     ]
     if shapes:
         raise ValueError(f"The checkpoint is of another network. Shapes: {_names(shapes)}.")
-    wrong = [name for name, value in values.items() if not _is_finite(value)]
+    cast = {name: _cast(value, pairs[name].dtype.as_numpy_dtype) for name, value in values.items()}
+    wrong = [name for name, value in cast.items() if value is None]
     if wrong:
         raise ValueError(f"The checkpoint cannot be used. Tensors that do not hold finite numbers: {_names(wrong)}.")
-    for name, value in values.items():
+    for name, value in cast.items():
         pairs[name].assign(value)
 
 
-def _is_finite(value: np.ndarray) -> bool:
-    """Whether all values are real, finite numbers, also in the short kinds of numbers that numpy itself lacks."""
-    if value.dtype.kind not in "biuf" and value.dtype.name not in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
-        return False
-    return bool(np.isfinite(value).all())
+def _cast(value: np.ndarray, kind: type) -> np.ndarray | None:
+    """The values as numbers of this kind; None where they are not all real and finite."""
+    if value.dtype.kind not in "biuf" and value.dtype.name != "bfloat16":
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = value.astype(kind, copy=False)
+    return value if np.isfinite(value).all() else None
 
 
 def _names(names: Sequence[object]) -> str:

@@ -175,6 +175,12 @@ class Task(Protocol):
     def evaluation_picture(self, picture: tf.Tensor, size: Hashable) -> tf.Tensor:
         """What evaluation and serving cut out of one picture (encoded bytes or pixels); `prepare` makes the size of it."""
 
+    def resized(self, images: tf.Tensor, size: Hashable) -> tf.Tensor:
+        """uint8 pictures of any size as the network wants them at a size."""
+
+    def normalised(self, images: tf.Tensor) -> tf.Tensor:
+        """uint8 pictures as the network wants them at their own size."""
+
     def explained(self, source: Source) -> contextlib.AbstractContextManager:
         """A block in which failures of the pipeline become a `DataError` that names the pictures or records at fault."""
 

@@ -150,6 +150,14 @@ class Classification:
         by_size = images if isinstance(images, Mapping) else dict.fromkeys(sizes, images)
         return {size: crop.at(by_size[size], side_of(size)) for size in sizes}, targets
 
+    def resized(self, images: tf.Tensor, size: Hashable) -> tf.Tensor:
+        """See `Task.resized`."""
+        return self.prepare({"images": {size: images}}, [size], training=False)[0][size]
+
+    def normalised(self, images: tf.Tensor) -> tf.Tensor:
+        """See `Task.normalised`."""
+        return self.crop([self.data.side]).normalised(images)
+
     def explained(self, source: Source) -> contextlib.AbstractContextManager:
         """See `Task.explained`."""
         return explained(source)
