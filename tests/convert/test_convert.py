@@ -3,19 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.engines.checkpoints import CheckpointError
-from tfres.session import load_run
 
 from tests.reference import fill_rsnet_quant
 from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
-<<<<<<< HEAD
-from tfres.recipe import RecipeError
-=======
 from tfres.errors import CheckpointError
 from tfres.errors import RecipeError
->>>>>>> wt-border
 from tfres.run import Run
+from tfres.session import load_run
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ import pickle
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.engines.checkpoints import CheckpointError
-from tfres.models.presets import from_preset
 
 from tests.reference import fill, generator
 from tfres import evaluate, export, session, train
@@ -15,13 +13,9 @@ from tfres.cli import run_main
 from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.convert.rsnet import reference_name
-<<<<<<< HEAD
-from tfres.recipe import RecipeError
-=======
 from tfres.errors import CheckpointError
 from tfres.models.presets import from_preset
 from tfres.errors import RecipeError
->>>>>>> wt-border
 from tfres.run import Run
 
 SIZES = [64, 48]
