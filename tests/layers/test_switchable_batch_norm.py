@@ -44,7 +44,7 @@ def test_stacked_form_is_equal_at_every_setting(rng):
     layer, x = SwitchableBatchNorm(["r8", "r4", "r2"]), _images(rng)
     for setting in layer.settings:
         layer(x * rng.uniform(), at=At(setting), training=True)
-    stacked = StackedBatchNorm(3)
+    stacked = StackedBatchNorm(layer.settings)
     stacked.build(x.shape)
     stacked.assign(layer)
     for number, setting in enumerate(layer.settings):

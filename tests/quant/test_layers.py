@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from quant import ActivationQuantizer, At, FixedLevels, QuantConv2D, QuantDense, QuantDepthwiseConv2D, StepScope, lq
-from tfres.engines.strategies import make_strategy
+from tests.quant.replicas import two_replicas
 
 LAYERS = {
     "conv": (QuantConv2D, tf.keras.layers.Conv2D, {"filters": 4, "kernel_size": 3, "padding": "same", "activation": "relu"}),
@@ -128,7 +128,7 @@ def test_two_replicas_update_the_basis_like_the_whole_batch(rng, update):
     with StepScope() as step:
         whole(batch, at=At("r2"), training=True)
     step.apply()
-    strategy = make_strategy("mirrored")
+    strategy = two_replicas()
     with strategy.scope():
         shared = ActivationQuantizer(2, settings=["r2"], update=update)
         shared.build(batch.shape)
@@ -153,7 +153,7 @@ def test_served_levels_equal_the_quantizer(rng):
         layer(x, training=True)
         fixed = FixedLevels(bits)
         fixed.build(x.shape)
-        fixed.assign(layer.bases)
+        fixed.assign(layer)
         np.testing.assert_array_equal(fixed(x), layer(x))
 
 
