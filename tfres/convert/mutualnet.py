@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FAMILY = "mutualnet"
 OPTIONS = ("widths", "width_range", "sizes")
 ARCHITECTURES = {
-    **{name: f"mutual_{name}" for name in ("mobilenet_v1", "mobilenet_v2", "resnet50", "resnet101", "resnet152")},
+    **{name: f"mutual_{name}" for name in ("mobilenet_v1", "mobilenet_v2", "mnasnet", "resnet50", "resnet101", "resnet152")},
     "wideresnet": "mutual_wideresnet28_10",
 }
 _CIFAR_MEAN, _CIFAR_STD = (125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255)
@@ -44,8 +44,8 @@ def convert(
     """The reference's network as a `MutualNet`, for images normalised as in its training.
 
     Args:
-        arch: "mobilenet_v1", "mobilenet_v2", "resnet50", "resnet101", "resnet152" or "wideresnet" (its depth and width are
-            seen in the tensors); "s_" in front: slimmable networks with switches; "autoslim_" in front: channel lists.
+        arch: "mobilenet_v1", "mobilenet_v2", "mnasnet", "resnet50", "resnet101", "resnet152" or "wideresnet" (its depth and
+            width are seen in the tensors); in front of it "s_": slimmable networks with switches; "autoslim_": channel lists.
         tensors: names of the state dict (with or without the data-parallel prefix "module.") to arrays in PyTorch's layout.
         widths: width of every pair of statistics, ascending as in the reference's `width_mult_list`; default 1.0 or, of
             two, both ends of the range. AutoSlim: names of the sub-networks.
@@ -233,7 +233,7 @@ def _layer(arch: str, *scope: str) -> str:
     if not block:
         return f"features.{0 if unit.startswith('conv0') else 18}.{int(unit.endswith('_bn'))}"
     first, *rest = (int(re.sub(r"\D", "", part)) for part in block)
-    if not rest:  # the first block of MobileNetV2 does not expand
+    if not rest:  # the first block of MobileNetV2 and MNasNet does not expand
         place = _V1[unit] if arch == "mobilenet_v1" else _V2[unit] - (3 if first == 0 else 0)
         return f"features.{first + 1}.body.{place}"
     number = 1 + rest[0] + sum(PRESETS[ARCHITECTURES[arch]]["blocks"][:first])

@@ -34,7 +34,8 @@ def number(name: str, value: Any, allowed: str, low: float, high: float = math.i
 def choice(name: str, value: Any, allowed: Collection[str]) -> str:
     """One of some words."""
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"`{name}` must be one of {', '.join(allowed)}. Received: {name}={value!r}.")
+        words = " or ".join(allowed) if len(allowed) == 2 else f"one of {', '.join(allowed)}"
+        raise ValueError(f"`{name}` must be {words}. Received: {name}={value!r}.")
     return value
 
 
