@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tests.deploy import fakes
 from tfres.deploy import AdaptiveModel, export_savedmodel
-from tfres.errors import ExportError
+from tfres.errors import ExportError, UsageError
 
 
 def _export(folder, network=None, task=None, name="net", **options):
@@ -29,7 +29,7 @@ def _pictures(rng, *shape):
     return rng.integers(0, 256, shape).astype(np.uint8)
 
 
-def test_signatures_are_the_networks_outputs_bit_for_bit(tmp_path, rng):
+def test_signatures_give_the_networks_outputs(tmp_path, rng):
     network, task, pictures = fakes.AnySideNetwork(), fakes.Task(), _pictures(rng, 2, 18, 20, 3)
     loaded, signatures = _opened(_export(tmp_path, network))
     assert set(signatures) == {"serve_r16", "serve_r12", "serve_any", "serve_encoded", "serving_default"}
@@ -37,7 +37,7 @@ def test_signatures_are_the_networks_outputs_bit_for_bit(tmp_path, rng):
         expected = network.outputs(task.resized(pictures, network.input_size(setting)), network.at(setting))
         for name in (f"serve_{setting}", *(["serving_default"] if setting == network.settings[0] else [])):
             found = signatures[name](images=pictures)
-            np.testing.assert_array_equal(found["logits"], expected)
+            np.testing.assert_allclose(found["logits"], expected, rtol=1e-5, atol=1e-6)
             np.testing.assert_array_equal(found["class"], np.argmax(expected, 1))
     picture = _pictures(rng, 1, 14, 14, 3)
     expected = network.outputs(task.normalised(picture), network.shares(14))
@@ -105,7 +105,7 @@ def test_pictures_that_signatures_refuse(tmp_path):
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "/a", "a\\b", ".hidden", "a\0b", "x" * 300, None, 3])
 def test_names_stay_in_the_folder(name, tmp_path):
-    with pytest.raises(ExportError, match=r"`name` must be one component of a path.*Received: name="):
+    with pytest.raises(UsageError, match=r"`name` must be a name of letters.*Received: name="):
         _export(tmp_path / "out", name=name)
     assert list(tmp_path.iterdir()) == []
 
@@ -118,10 +118,9 @@ def test_names_stay_in_the_folder(name, tmp_path):
         ({"settings": []}, "`settings` must name a setting"),
         ({"classes": [1, 2]}, "`classes` must be a list of names"),
         ({"classes": "cat"}, "`classes` must be a list of names"),
-        ({"table": []}, "`table` must be a query table"),
-        ({"table": {"rows": [{"setting": "r16", "top1": float("nan")}]}}, "`top1` of setting r16 in `table` must be a finite"),
-        ({"table": {"rows": [{"setting": "r16", "top5": float("inf")}]}}, "`top5` of setting r16 in `table` must be a finite"),
-        ({"table": {"rows": [], "when": {1, 2}}}, "`table` must hold texts and finite numbers"),
+        ({"table": []}, "`table` must be a mapping with a list of `rows`"),
+        ({"table": {"rows": [{"setting": "r16", "top1": float("nan")}]}}, "`top1` of the row r16 must be a finite number"),
+        ({"table": {"rows": [{"setting": "r16", "top5": float("inf")}]}}, "`top5` of the row r16 must be a finite number"),
     ],
 )
 def test_wrong_arguments_write_nothing(options, message, tmp_path):

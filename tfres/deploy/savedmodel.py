@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
-from tfres.deploy.runtime.files import CLASSES, TABLE, check_classes, check_table, seal
-from tfres.deploy.versions import add_version, check_name
+from tfres import table as tables
+from tfres.deploy.runtime.files import CLASSES, TABLE, check_classes, seal
+from tfres.deploy.versions import add_version
 from tfres.errors import ExportError
-from tfres.settings import Setting
+from tfres.files import checked_name, write_json
 
 if TYPE_CHECKING:
     import os
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from quant.at import At
     from tfres.models.network import Network, ServedNetwork
+    from tfres.settings import Setting
     from tfres.tasks import Task
 
 FORMS = ("shared", "separate")
@@ -73,17 +74,12 @@ def export_savedmodel(
     """
     if form not in FORMS:
         raise ExportError(f"`form` must be one of {', '.join(FORMS)}. Received: form={form!r}.")
-    check_name(name)
+    checked_name("name", name)
     if settings is not None and not [*settings]:
         raise ExportError(f"`settings` must name a setting, or be None for all. Received: settings={settings!r}.")
-    assets = {
-        TABLE: None if table is None else check_table(table),
-        CLASSES: None if classes is None else check_classes(classes),
-    }
-    try:
-        assets = {asset: json.dumps(content, indent=1, allow_nan=False) for asset, content in assets.items() if content}
-    except (TypeError, ValueError) as error:
-        raise ExportError(f"`table` must hold texts and finite numbers. Received: {error}.") from None
+    if table is not None:
+        tables.check(table)
+    assets = {TABLE: table, CLASSES: None if classes is None else check_classes(classes)}
     chosen = sorted({network.resolve(setting) for setting in settings or network.settings}, reverse=True)
     if form == "shared":
         served = _Served(network.served())
@@ -91,7 +87,7 @@ def export_savedmodel(
     else:
         plain = {setting: _Served(network.materialize(setting).served()) for setting in chosen}
         points = {setting: _Point(served, served.network.settings[0]) for setting, served in plain.items()}
-    only_resolutions = all(setting == Setting(resolution=setting.resolution) for setting in chosen)
+    only_resolutions = all(str(setting) == f"r{setting.resolution}" for setting in chosen)  # of one side
     any_side = form == "shared" and settings is None and len(chosen) > 1 and only_resolutions
     parent, root = pathlib.Path(out) / name, tf.Module()
     signatures = _signatures(points, task, any_side and hasattr(points[chosen[0]].served.network, "shares"))
@@ -100,10 +96,11 @@ def export_savedmodel(
     def write(folder: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
             root.assets = []
-            for asset, text in assets.items():
-                place = pathlib.Path(beside) / pathlib.Path(asset).name
-                place.write_text(text + "\n", encoding="utf-8")
-                root.assets.append(tf.saved_model.Asset(str(place)))
+            for asset, content in assets.items():
+                if content is not None:
+                    place = pathlib.Path(beside) / pathlib.Path(asset).name
+                    write_json(place, content)
+                    root.assets.append(tf.saved_model.Asset(str(place)))
             try:
                 tf.saved_model.save(root, str(folder), signatures)
             except tf.errors.OpError as error:

@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 _TEMPORARY, _DAY = ".export-", 24 * 3600
 
 
-def check_name(name: str) -> None:
-    """Raises ExportError where a model's name is no single component of a path."""
-    single = isinstance(name, str) and name and name[0] != "." and name.isprintable() and not {*name} & {*"/\\"}
-    if not single or len(os.fsencode(name)) > 255:
-        raise ExportError(f"`name` must be one component of a path without a dot in front. Received: name={name!r}.")
-
-
 def add_version(parent: pathlib.Path, write: Callable[[pathlib.Path], None]) -> pathlib.Path:
     """Let `write` fill a folder beside the versions, then rename it to the next free number.
 

@@ -13,16 +13,15 @@ import tensorflow as tf
 from tfres import table as tables
 from tfres.deploy.runtime import times as timing
 from tfres.deploy.runtime.answer import Answer
-from tfres.deploy.runtime.files import TABLE, is_finite, open_export
+from tfres.deploy.runtime.files import TABLE, open_export
 from tfres.errors import ExportError
+from tfres.settings import Setting
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
-
-    from tfres.settings import Setting
 
 
 class AdaptiveModel:
@@ -49,13 +48,13 @@ class AdaptiveModel:
     """
 
     def __init__(self, path: str | os.PathLike, cache: str | os.PathLike | None = None, measure_seconds: float = 2.0) -> None:
-        if not is_finite(measure_seconds) or measure_seconds < 0:
-            raise ValueError(f"`measure_seconds` must be 0 or more. Received: measure_seconds={measure_seconds!r}.")
+        if not timing.is_positive(measure_seconds):
+            raise ValueError(f"`measure_seconds` must be a positive number. Received: measure_seconds={measure_seconds!r}.")
         self.measure_seconds = measure_seconds
         self._export = open_export(path)
         self.path, self.names = self._export.path, self._export.classes
         table = self._export.table or {"rows": []}
-        self.score = table.get("score", "top1")
+        self.score = tables.score(table)
         self.settings = [row["setting"] for row in table["rows"] if row["setting"] in self._export.signatures]
         self.rows = [row for row in tables.settings(table, self.score, "macs") if row["setting"] in self.settings]
         if not self.rows:
@@ -63,6 +62,7 @@ class AdaptiveModel:
                 f"{self.path / TABLE} must have a setting with {self.score}, macs and a signature: evaluate before export. "
                 f"Received: settings {', '.join(self.settings) or 'none'}."
             )
+        self._sides = [_sides(row, self.path / TABLE) for row in self.rows]
         self.cache = pathlib.Path(cache) if cache else timing.default_cache()
         self._times = {}
         self._measuring = threading.Lock()
@@ -74,10 +74,9 @@ class AdaptiveModel:
         Raises:
             ExportError: the table has none.
         """
-        sizes = [row["resolution"] for row in self.rows if row.get("resolution")]
-        if not sizes:
-            raise ExportError(f"{self.path / TABLE} must have a resolution per setting. Received: none.")
-        return max(tuple(size) if isinstance(size, list) else (size, size) for size in sizes)
+        if not any(self._sides):
+            raise ExportError(f"{self.path / TABLE} must have the `resolution` of its settings. Received: none.")
+        return max(sides for sides in self._sides if sides)
 
     def measure(self, shape: Sequence[int] | None = None, anew: bool = False) -> dict[str, float]:
         """Time every setting on this machine, once: the result is kept in the cache for this export, machine and shape.
@@ -107,7 +106,7 @@ class AdaptiveModel:
         Raises:
             tfres.table.BudgetError: none; the fastest is named. ValueError: a budget that is no positive number.
         """
-        if not is_finite(budget_ms) or budget_ms <= 0:
+        if not timing.is_positive(budget_ms):
             raise ValueError(f"`budget_ms` must be a positive number of milliseconds. Received: budget_ms={budget_ms!r}.")
         times = self.measure(shape)
         rows = [{**row, "ms": times[row["setting"]]} for row in self.rows]
@@ -165,6 +164,22 @@ class AdaptiveModel:
         if len(sides) != 3 or min(sides) < 1 or sides != tuple(shape):
             raise ValueError(f"`shape` must be (batch, height, width), all positive. Received: shape={shape!r}.")
         return sides
+
+
+def _sides(row: dict, place: pathlib.Path) -> tuple[int, int] | None:
+    """Height and width of a row's resolution, one side or a pair; None where it has none.
+
+    Raises:
+        ExportError: it is something else.
+    """
+    resolution = row.get("resolution")
+    try:
+        return resolution and Setting(resolution=tuple(resolution) if isinstance(resolution, list) else resolution).sides
+    except ValueError:
+        raise ExportError(
+            f"`resolution` of the row {row['setting']} in {place} must be a side or a pair of sides in pixels. "
+            f"Received: resolution={str(resolution)[:40]!r}."
+        ) from None
 
 
 def _pictures(images: ArrayLike) -> tf.Tensor:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
-import pathlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfres.files import write_text
+from tfres.files import write_json
 from tfres.machine import machine
 from tfres.plots import plotted
 
@@ -49,7 +47,7 @@ def moving_budget(model: AdaptiveModel, calls: int, periods: float = 2.0, batch:
 
 def write(results: dict, model: AdaptiveModel, out: str | os.PathLike) -> None:
     """Write what `moving_budget` gave as `OUT.json` and `OUT.png`."""
-    write_text(pathlib.Path(f"{out}.json"), json.dumps(results, indent=1) + "\n")
+    write_json(f"{out}.json", results)
     scores = {row["setting"]: row[model.score] for row in model.rows}
     calls = results["rows"]
     with plotted(f"{out}.png", 2, 1, figsize=(8, 5), sharex=True) as (above, below):

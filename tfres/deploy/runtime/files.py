@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import pathlib
 import reprlib
@@ -13,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from tfres import table as tables
 from tfres.errors import ExportError
+from tfres.files import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +61,10 @@ def open_export(path: str | os.PathLike) -> Export:
         raise ExportError(f"`path` must be the folder of an export (out/NAME/VERSION). Received: path={path}.")
     digests = _digests(folder)
     _check_seal(folder, digests)
-    table = check_table(_read_json(folder / TABLE), folder / TABLE) if TABLE in digests else None
-    classes = check_classes(_read_json(folder / CLASSES), folder / CLASSES) if CLASSES in digests else None
+    table = tables.read(folder / TABLE, ExportError) if _is_there(folder / TABLE) else None
+    classes = None
+    if _is_there(folder / CLASSES):
+        classes = check_classes(read_json(folder / CLASSES, ExportError, holds=list), str(folder / CLASSES))
     try:
         loaded = tf.saved_model.load(str(folder))
         signatures = {name.removeprefix(_PREFIX): call for name, call in loaded.signatures.items() if _takes_pictures(call)}
@@ -75,47 +78,10 @@ def open_export(path: str | os.PathLike) -> Export:
 
 def seal(folder: pathlib.Path) -> None:
     """Write down the digests of an export's files, by which damage and mix-ups are found when it is read."""
-    digests = _digests(folder)
-    (folder / SEAL).parent.mkdir(exist_ok=True)
-    (folder / SEAL).write_text(json.dumps(digests, indent=1) + "\n")
+    write_json(folder / SEAL, _digests(folder))
 
 
-def check_table(table: object, place: str | os.PathLike = "`table`") -> dict:
-    """A query table whose figures are numbers.
-
-    Args:
-        table: what should be one.
-        place: its name in messages.
-
-    Raises:
-        ExportError: it is none; the setting and the field are named.
-    """
-    rows = table.get("rows") if isinstance(table, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("setting"), str) for row in rows):
-        raise ExportError(f'{place} must be a query table, rows with a "setting" each. Received: {reprlib.repr(table)}.')
-    score = table.get("score", "top1")
-    if not isinstance(score, str):
-        raise ExportError(f"`score` in {place} must be the name of a figure. Received: score={score!r}.")
-    names = [row["setting"] for row in rows]
-    if len(set(names)) < len(names):
-        raise ExportError(f"{place} must have one row per setting. Received: {', '.join(names)}.")
-    for row in rows:
-        for field, value in row.items():
-            figure = field in (score, "macs", "ms") or isinstance(value, float)
-            if figure and value is not None and not is_finite(value):
-                raise ExportError(
-                    f"`{field}` of setting {row['setting']} in {place} must be a finite number. "
-                    f"Received: {field}={reprlib.repr(value)}."
-                )
-        if row.get("resolution") is not None and not _is_size(row["resolution"]):
-            raise ExportError(
-                f"`resolution` of setting {row['setting']} in {place} must be a side or [height, width] in pixels. "
-                f"Received: resolution={reprlib.repr(row['resolution'])}."
-            )
-    return table
-
-
-def check_classes(classes: object, place: str | os.PathLike = "`classes`") -> list[str]:
+def check_classes(classes: object, place: str = "`classes`") -> list[str]:
     """Names of classes.
 
     Raises:
@@ -124,19 +90,6 @@ def check_classes(classes: object, place: str | os.PathLike = "`classes`") -> li
     if not isinstance(classes, (list, tuple)) or not classes or not all(isinstance(name, str) for name in classes):
         raise ExportError(f"{place} must be a list of names. Received: {reprlib.repr(classes)}.")
     return list(classes)
-
-
-def is_finite(value: object) -> bool:
-    """Whether it is a number that is neither infinite nor NaN."""
-    try:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
-        return False
-
-
-def _is_size(value: object) -> bool:
-    sides = value if isinstance(value, list) else [value] * 2
-    return len(sides) == 2 and all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
 
 
 def _digests(folder: pathlib.Path) -> dict[str, str]:
@@ -156,10 +109,10 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
 def _check_seal(folder: pathlib.Path, digests: dict[str, str]) -> None:
     """Compare the files with what was exported; an export without the list, another tool's, is taken as it is."""
     place = folder / SEAL
-    if not place.exists():
+    if not _is_there(place):
         return
-    exported = _read_json(place)
-    if not isinstance(exported, dict) or _GRAPH not in exported:
+    exported = read_json(place, ExportError)
+    if _GRAPH not in exported:
         raise ExportError(f"{place} must name the files of the export. Received: {reprlib.repr(exported)}.")
     for name, digest in exported.items():
         if name not in digests:
@@ -168,15 +121,9 @@ def _check_seal(folder: pathlib.Path, digests: dict[str, str]) -> None:
             raise ExportError(f"{folder / name} must be the file that was exported. Received: another or a damaged one.")
 
 
-def _read_json(place: pathlib.Path) -> object:
-    if not place.is_file():
-        raise ExportError(f"{place} must be a JSON file. Received: something else.")
-    try:
-        return json.loads(place.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ExportError(f"{place} must be readable. Received: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise ExportError(f"{place} must be a JSON file. Received: {_first_line(error)}") from None
+def _is_there(place: pathlib.Path) -> bool:
+    """Whether there is anything of this name, also what cannot be read."""
+    return os.path.lexists(place)
 
 
 def _takes_pictures(call: Callable[..., dict]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import pathlib
 import tempfile
@@ -14,8 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from tfres.deploy.runtime.files import is_finite
-from tfres.files import write_text
+from tfres.files import read_json, write_json
 from tfres.machine import machine
 
 if TYPE_CHECKING:
@@ -86,27 +86,36 @@ def read(cache: pathlib.Path, known: Mapping, settings: Sequence[str]) -> dict[s
         settings: that must be there.
     """
     place = _place(cache, known)
+    if not os.path.lexists(place):
+        return None
     try:
-        if not place.exists():
-            return None
-        content = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else None
-        times = content["ms"]
-        usable = all(content[name] == value for name, value in known.items()) and set(times) == set(settings)
-        if usable and all(is_finite(ms) and ms > 0 for ms in times.values()):
-            return {setting: float(times[setting]) for setting in settings}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        pass
-    _LOGGER.warning("%s holds no times that can be used: measuring again.", place)
-    return None
+        content = read_json(place, ValueError)
+        times = content.get("ms")
+        if {**content, "ms": None} != {**known, "ms": None} or not isinstance(times, dict) or {*times} != {*settings}:
+            raise ValueError(f"{place} must be of this export and machine.")
+        if not all(is_positive(ms) for ms in times.values()):
+            raise ValueError(f"{place} must have positive times.")
+    except ValueError as error:
+        _LOGGER.warning("%s The times are measured again.", error)
+        return None
+    return {setting: float(times[setting]) for setting in settings}
 
 
 def write(cache: pathlib.Path, known: Mapping, times: Mapping[str, float]) -> None:
     """Keep times for the next process; where that fails the log says why, and nothing else happens."""
     place = _place(cache, known)
     try:
-        write_text(place, json.dumps({**known, "ms": times}, indent=1) + "\n")
-    except (OSError, ValueError) as error:
-        _LOGGER.warning("Measured times are not kept: %s cannot be written (%s).", place, error)
+        write_json(place, {**known, "ms": times})
+    except OSError as error:
+        _LOGGER.warning("%s cannot be written, measured times are not kept: %s.", place, error.strerror or error)
+
+
+def is_positive(value: object) -> bool:
+    """Whether it is a number, positive and finite."""
+    try:
+        return not isinstance(value, (bool, str, bytes)) and math.isfinite(value) and bool(value > 0)
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _place(cache: pathlib.Path, known: Mapping) -> pathlib.Path:
