@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import collections
 import json
-import sys
 
-from tfres.cli import Parser, print_table, run_main
-from tfres.errors import UsageError
+from tfres.cli import Parser, positive, print_table, run_main, whole
 
 
 def make_parser() -> Parser:
     """The command's options."""
-    parser = Parser(
-        prog="python -m tfres.adapt",
-        description="Call an exported network with a time budget that moves between its fastest and slowest setting; write "
-        "what it chose and how long it took as OUT.json and OUT.png.",
-        epilog="Example: python -m tfres.adapt exported/NAME/1 --calls 200",
+    text = (
+        "Call an exported network with a time budget that moves between its fastest and slowest setting; write what it chose "
     )
-    parser.add_argument("model", type=str, help="folder of the export (out/NAME/VERSION)")
-    parser.add_argument("--calls", type=int, default=200, help="how many calls")
-    parser.add_argument("--periods", type=float, default=2.0, help="how often the budget falls and rises")
-    parser.add_argument("--batch", type=int, default=1, help="pictures per call")
+    text += "and how long it took as OUT.json and OUT.png."
+    parser = Parser("adapt", "exported/NAME/1 --calls 200", description=text)
+    parser.add_argument("model", help="folder of the export (out/NAME/VERSION)")
+    parser.add_argument("--calls", type=whole, default=200, help="how many calls")
+    parser.add_argument("--periods", type=positive, default=2.0, help="how often the budget falls and rises")
+    parser.add_argument("--batch", type=whole, default=1, help="pictures per call")
     parser.add_argument("--anew", action="store_true", help="measure the settings' times again instead of taking cached ones")
-    parser.add_argument("--out", type=str, default="adapt", help="name of the files, without .json and .png")
+    parser.add_argument("--out", default="adapt", help="name of the files, without .json and .png")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 
@@ -31,9 +28,6 @@ def make_parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     arguments = make_parser().parse_args(argv)
-    for name in ("calls", "periods", "batch"):
-        if not 0 < arguments[name] < float("inf"):
-            raise UsageError(f"`{name}` must be positive. Received: {name}={arguments[name]}.")
 
     from tfres.deploy.runtime import AdaptiveModel, demo
 
@@ -55,4 +49,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_main(main, sys.argv[1:])
+    run_main(main)

@@ -68,10 +68,25 @@ def options_of(arguments: argparse.Namespace, group: str, kind: type) -> Any:
 
 def whole(text: str) -> int:
     """Type of an option: a positive whole number."""
-    value = read_text("value", text, int)
+    value = _number(text, int)
     if not 0 < value < 2**31:
-        raise RecipeError(f"a positive whole number is needed. Received: {text!r}.")
+        raise argparse.ArgumentTypeError(f"must be a positive whole number. Received: {text!r}")
     return value
+
+
+def positive(text: str) -> float:
+    """Type of an option: a positive number."""
+    value = _number(text, float)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be a positive number. Received: {text!r}")
+    return value
+
+
+def _number(text: str, kind: type) -> Any:
+    try:
+        return read_text("value", text, kind)
+    except RecipeError:
+        return 0
 
 
 def numbers(kind: Callable[[str], float], texts: Sequence[str] | None, name: str) -> list[Any] | None:

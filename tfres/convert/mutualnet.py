@@ -10,7 +10,6 @@ from tfres.data.sources import IMAGENET_MEAN, IMAGENET_STD
 from tfres.models.mutualnet import PRESETS, MutualNet
 from tfres.models.mutualnet.autoslim import resnet_order
 from tfres.models.weights import assign_exactly, variable_name
-from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 from tfres.settings import Setting
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ def read(path: str | os.PathLike, arch: str) -> dict[str, np.ndarray]:
     return tensors
 
 
-def recipe(arch: str, config: Mapping[str, Any]) -> Recipe:
+def recipe(arch: str, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The network as a recipe, its pictures by the conventions of MutualNet.
 
     Raises:
@@ -170,16 +169,12 @@ def recipe(arch: str, config: Mapping[str, Any]) -> Recipe:
     if not fitting:
         raise ValueError(f"`arch` must be one of {', '.join(names)} to become a run. Received: {shape}.")
     fields = ("resolutions", "classes", "width_range", "width_mults", "private", "divisor")
-    model = ModelRecipe(
-        arch=fitting[0],
-        mode="float",
-        channel_lists={name: list(counts) for name, counts in config["channel_lists"].items()} or None,
-        **{name: list(config[name]) if isinstance(config[name], list) else config[name] for name in fields},
-    )
+    model = {"arch": fitting[0], "mode": "float", **{name: config[name] for name in (*fields, "channel_lists")}}
     cifar = plain == "wideresnet"
     mean, std = (_CIFAR_MEAN, _CIFAR_STD) if cifar else (IMAGENET_MEAN, IMAGENET_STD)
     crop, side = "reflect" if cifar else "area", max(config["resolutions"])
-    return Recipe(model=model, data=DataRecipe(batch_size=100, side=side, crop=crop, mean=list(mean), std=list(std)))
+    data = {"batch_size": 100, "side": side, "crop": crop, "mean": list(mean), "std": list(std)}
+    return {"model": model, "data": data}
 
 
 def _seen(tensors: Mapping[str, np.ndarray], arch: str) -> dict[str, Any]:

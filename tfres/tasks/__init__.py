@@ -124,6 +124,10 @@ class Task(Protocol):
             SourceError: nothing usable there.
         """
 
+    @classmethod
+    def write_records(cls, folder: str, records: str, per_shard: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+        """Pictures of a folder as TFRecord shards; returns records per split and what was skipped, with the reason."""
+
     def steps_per_epoch(self, source: Source) -> int:
         """Full batches in one pass."""
 

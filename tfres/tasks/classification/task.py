@@ -61,6 +61,13 @@ class Classification:
             return open_source(data, classes)
         return open_source(data, len(classes)).relabelled(classes)
 
+    @classmethod
+    def write_records(cls, folder: str, records: str, per_shard: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+        """See `Task.write_records`; `tfres.tasks.classification.prepare` says how."""
+        from tfres.tasks.classification.prepare import prepare
+
+        return prepare(folder, records, per_shard)
+
     def steps_per_epoch(self, source: Source) -> int:
         """Full batches in one pass.
 

