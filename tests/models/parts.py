@@ -5,8 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from quant import At
-from tfres.layers.slim_channels import SlimChannels
-from tfres.layers.slimmable import SlimmableBatchNorm, SlimmableConv2D, SlimmableDense, SlimmableDepthwiseConv2D
+from tfres.layers import SlimChannels, SlimmableBatchNorm, SlimmableConv2D, SlimmableDense, SlimmableDepthwiseConv2D
 from tfres.models.backbones import Parts
 from tfres.settings import Setting
 
@@ -76,10 +75,10 @@ def slim_parts(settings, upper=1.0, lists=None):
 
     def channels(count, place, ratio=1):
         counts = {name: listed[place] for name, listed in (lists or {}).items()}
-        return SlimChannels(count, upper, settings, ratio is None and not counts, counts, ratio=ratio or 1)
+        return SlimChannels(count, upper, ratio is None and not counts, counts, ratio or 1)
 
     slots = [Setting.parse(setting) for setting in settings]
-    options = {"padding": "symmetric", "use_bias": False}
+    options = {"padding": "symmetric"}
     return Parts(
         channels=channels,
         conv=lambda channels, kernel_size, strides, name, quantized=True, groups=1: SlimmableConv2D(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -28,7 +28,7 @@ class SeparableBlock(tf.keras.layers.Layer):
         stride: of the depthwise convolution.
     """
 
-    def __init__(self, parts: Parts, inputs: Channels, outputs: Channels, stride: int, **kwargs: Any) -> None:
+    def __init__(self, parts: Parts, inputs: Channels, outputs: Channels, stride: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.depthwise = [parts.depthwise(inputs, 3, stride, "depthwise"), parts.norm(inputs, "depthwise_bn")]
         self.pointwise = [parts.conv(outputs, 1, 1, "pointwise"), parts.norm(outputs, "pointwise_bn")]
@@ -47,7 +47,7 @@ class MobileNetV1(Backbone):
     Reference: Howard et al., arXiv 1704.04861, as in MutualNet's code (relu6).
     """
 
-    def __init__(self, parts: Parts, **kwargs: Any) -> None:
+    def __init__(self, parts: Parts, **kwargs: object) -> None:
         super().__init__(**kwargs)
         channels = parts.channels(_STEM, 0)
         self.stem = [parts.conv(channels, 3, 2, "conv0", quantized=False), parts.norm(channels, "conv0_bn")]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tfres.models.backbones import checks
+from quant import checks
 from tfres.models.backbones.parts import Backbone, Channels, Parts, through
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class InvertedResidual(tf.keras.layers.Layer):
         kernel_size: int,
         stride: int,
         residual: bool,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.stride = stride
@@ -86,9 +86,9 @@ class MobileNetV2(Backbone):
 
     _stages = _STAGES
 
-    def __init__(self, parts: Parts, width_mult: float = 1.0, **kwargs: Any) -> None:
+    def __init__(self, parts: Parts, width_mult: float = 1.0, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        width_mult = checks.number("width_mult", width_mult, "a positive number", 1e-6)
+        width_mult = checks.number("width_mult", width_mult, "a positive number", lambda value: value > 0)
         count, place = make_divisible(_STEM * width_mult), 0
         channels = parts.channels(count, place)
         self.stem = [parts.conv(channels, 3, 2, "conv0", quantized=False), parts.norm(channels, "conv0_bn")]

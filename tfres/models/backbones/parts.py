@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tensorflow as tf
+
+from quant import checks
 
 if TYPE_CHECKING:
     from quant.at import At
@@ -60,3 +62,17 @@ def through(
         if layer is not None:
             x = layer(x, at=at, training=training)
     return x
+
+
+def whole_numbers(name: str, values: object) -> list[int]:
+    """`values`, the argument called `name`, as a list of positive integers.
+
+    Raises:
+        ValueError: it is no sequence of such, or empty.
+    """
+    if not isinstance(values, Sequence) or isinstance(values, (str, bytes)) or not values:
+        raise checks.wrong(name, "a list of positive integers", values)
+    try:
+        return [checks.whole(name, value) for value in values]
+    except ValueError:
+        raise checks.wrong(name, "a list of positive integers", values) from None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tfres.models.backbones import checks
-from tfres.models.backbones.parts import Backbone, Channels, Parts, through
+from quant import checks
+from tfres.models.backbones.parts import Backbone, Channels, Parts, through, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ class ResidualBlock(tf.keras.layers.Layer):
         groups: int = 1,
         base_width: int = 64,
         stride_in: str = "3x3",
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.preact = mode.startswith("preact")
@@ -116,7 +116,7 @@ class ResidualGroup(tf.keras.layers.Layer):
         blocks: list[ResidualBlock],
         bn_last: tf.keras.layers.Layer | None,
         quant_last: tf.keras.layers.Layer | None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.blocks = blocks
@@ -164,17 +164,17 @@ class ResNet(Backbone):
         groups: int = 1,
         base_width: int = 64,
         stride_in: str = "3x3",
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        blocks, widths = checks.whole_numbers("blocks", blocks), checks.whole_numbers("widths", widths)
+        blocks, widths = whole_numbers("blocks", blocks), whole_numbers("widths", widths)
         checks.choice("kind", kind, _EXPANSION)
         checks.choice("mode", mode, MODES)
         checks.choice("stem", stem, ("imagenet", "cifar"))
         checks.choice("stride_in", stride_in, ("3x3", "1x1"))
-        checks.whole_number("groups", groups)
-        checks.whole_number("base_width", base_width)
-        checks.switch("quantize_first_shortcut", quantize_first_shortcut)
+        checks.whole("groups", groups)
+        checks.whole("base_width", base_width)
+        checks.flag("quantize_first_shortcut", quantize_first_shortcut)
         _check_combination(blocks, widths, kind, groups, base_width, stride_in)
         self.imagenet = stem == "imagenet"
         self.symmetric = mode == "float"

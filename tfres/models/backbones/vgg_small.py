@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tfres.models.backbones import checks
-from tfres.models.backbones.parts import Backbone, Parts, through
+from quant import checks
+from tfres.models.backbones.parts import Backbone, Parts, through, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +30,10 @@ class VGGSmall(Backbone):
     Reference: LQ-Nets code.
     """
 
-    def __init__(self, parts: Parts, widths: Sequence[int], resolution: int, **kwargs: Any) -> None:
+    def __init__(self, parts: Parts, widths: Sequence[int], resolution: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        widths = checks.whole_numbers("widths", widths)
-        self.side = -(-checks.whole_number("resolution", resolution) // 2 ** len(widths))
+        widths = whole_numbers("widths", widths)
+        self.side = -(-checks.whole("resolution", resolution) // 2 ** len(widths))
         self.quantizers, self.convs, self.norms = [], [], []
         for i in range(2 * len(widths)):
             channels = parts.channels(widths[i // 2], i)

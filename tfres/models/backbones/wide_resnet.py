@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tfres.models.backbones import checks
-from tfres.models.backbones.parts import Backbone, Channels, Parts, through
+from quant import checks
+from tfres.models.backbones.parts import Backbone, Channels, Parts, through, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ class WideBlock(tf.keras.layers.Layer):
         stride: int,
         project: bool,
         dropout: float = 0.0,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         inner, self.channels = parts.channels(count, place), parts.channels(count, place + 1)
@@ -70,11 +70,11 @@ class WideResNet(Backbone):
     """
 
     def __init__(
-        self, parts: Parts, blocks: Sequence[int], widths: Sequence[int], dropout: float = 0.0, **kwargs: Any
+        self, parts: Parts, blocks: Sequence[int], widths: Sequence[int], dropout: float = 0.0, **kwargs: object
     ) -> None:
         super().__init__(**kwargs)
-        blocks, widths = checks.whole_numbers("blocks", blocks), checks.whole_numbers("widths", widths)
-        dropout = checks.number("dropout", dropout, "a rate from 0 to below 1", 0, 1)
+        blocks, widths = whole_numbers("blocks", blocks), whole_numbers("widths", widths)
+        dropout = checks.number("dropout", dropout, "a rate from 0 to below 1", lambda value: 0 <= value < 1)
         if len(widths) != len(blocks) + 1:
             raise ValueError(f"`widths` must be {len(blocks) + 1}, of stem and groups. Received: widths={widths}.")
         count, place = widths[0], 1
