@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     arguments = make_parser().parse_args(argv)
     for name in ("calls", "periods", "batch"):
-        if not 0 < arguments[name] < float("inf"):
+        if arguments[name] <= 0:
             raise UsageError(f"`{name}` must be positive. Received: {name}={arguments[name]}.")
 
     from tfres.deploy.runtime import AdaptiveModel, demo
