@@ -53,7 +53,8 @@ class AdaptiveModel:
         self.measure_seconds = measure_seconds
         self._export = open_export(path)
         self.path, self.names = self._export.path, self._export.classes
-        table = self._export.table or {"rows": []}
+        table = self._export.table or {}
+        table = table if table.get("rows") else {"rows": []}
         self.score = tables.score(table)
         self.settings = [row["setting"] for row in table["rows"] if row["setting"] in self._export.signatures]
         self.rows = [row for row in tables.settings(table, self.score, "macs") if row["setting"] in self.settings]

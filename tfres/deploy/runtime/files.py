@@ -97,12 +97,13 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
     places = [*folder.glob("*.pb"), *(place for room in ("variables", "assets") for place in (folder / room).glob("*"))]
     digests = {}
     for place in sorted(places):
-        if place.is_file():  # no pipe, which would never end
-            try:
-                with open(place, "rb") as file:
-                    digests[place.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise ExportError(f"{place} must be readable. Received: {error.strerror}.") from None
+        if not place.is_file():  # such as a pipe, which would never end
+            raise ExportError(f"{place} must be an ordinary file. Received: something else.")
+        try:
+            with open(place, "rb") as file:
+                digests[place.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ExportError(f"{place} must be readable. Received: {error.strerror}.") from None
     return digests
 
 
