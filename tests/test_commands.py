@@ -155,7 +155,7 @@ def _plain():
 
 
 def test_export_of_many_sizes_is_hardly_larger_than_of_one(tmp_path):
-    from tfres.models.presets import from_preset
+    from tfres.families import from_preset
 
     from tfres.deploy import export_savedmodel
     from tfres.layers import MultiResolutionCrop

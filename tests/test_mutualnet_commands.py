@@ -9,7 +9,7 @@ from tfres.data.sources import open_source
 
 from tfres import adapt, evaluate, export, session, table, train
 from tfres.evaluation import grid
-from tfres.recipe import RecipeError
+from tfres.errors import RecipeError
 from tfres.run import Run
 
 OPTIONS = ["--arch", "mutual_wideresnet10_2", "--sizes", "16", "12", "--fake", "--data.fake_size", "16", "--batch-size", "8"]

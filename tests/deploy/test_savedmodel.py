@@ -7,7 +7,7 @@ import tensorflow as tf
 from tests.models.test_rsnet import randomise
 from tfres.deploy import export_savedmodel
 from tfres.evaluation.calibration import calibrate
-from tfres.models.presets import from_preset
+from tfres.families import from_preset
 from tfres.tasks.classification import Classification
 from tfres.tasks.classification.options import ClassificationData
 

@@ -7,12 +7,12 @@ import tarfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.models.presets import from_preset
+from tfres.families import from_preset
 
-from tfres import session
-from tfres.convert import pretrained
 from tfres.data import downloads
-from tfres.recipe import DataRecipe, ModelRecipe, Recipe, RecipeError, TrainingRecipe
+from tfres.errors import RecipeError
+from tfres.families.recipes import read_recipe, resolve
+from tfres.models.rsnet import pretrained
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_is_numerically_the_same_network(keras_network, cached, rng):
     model, other = (from_preset("resnet50", resolutions=(224, 96), stride_in=where) for where in ("1x1", "3x3"))
     for network in (model, other):
         network.build()
-        pretrained.load(network, "keras_resnet50", cached)
+        pretrained.load(network, cached)
     x = tf.constant(rng.normal(0, 60, (2, 224, 224, 3)), tf.float32)
     expected = keras_network[0](x, training=False)
     np.testing.assert_allclose(tf.nn.softmax(model(x, setting=224)), expected, atol=1e-6)
@@ -48,26 +48,22 @@ def test_is_numerically_the_same_network(keras_network, cached, rng):
     fewer = from_preset("resnet50", resolutions=(96,), stride_in="1x1", classes=5)
     fewer.build()
     head = fewer.classifier.kernel.numpy()
-    pretrained.load(fewer, "keras_resnet50", cached)
+    pretrained.load(fewer, cached)
     np.testing.assert_array_equal(fewer.classifier.kernel, head)
     np.testing.assert_array_equal(fewer.backbone.conv0.kernel, model.backbone.conv0.kernel)
 
 
 def test_recipe_gets_the_preprocessing_of_the_weights():
-    recipe = Recipe(
-        ModelRecipe(arch="resnet50", resolutions=[64], classes=5),
-        DataRecipe(source="fake", batch_size=4, fake_size=4),
-        TrainingRecipe(init="keras_resnet50"),
-    )
-    resolved, _ = session.resolve(recipe)
+    model = {"arch": "resnet50", "resolutions": [64], "classes": 5}
+    data = {"source": "fake", "batch_size": 4, "fake_size": 4}
+    recipe = read_recipe({"model": model, "data": data, "training": {"init": "keras_resnet50"}})
+    resolved, _, _ = resolve(recipe)
     assert (resolved.model.stride_in, resolved.data.channel_order) == ("1x1", "bgr")
     np.testing.assert_allclose(np.array(resolved.data.mean) * 255, [123.68, 116.779, 103.939])
-    recipe.model.stride_in, recipe.data.mean = "3x3", [0.5] * 3
-    resolved, _ = session.resolve(recipe)
+    resolved, _, _ = resolve(recipe.replace(model={"stride_in": "3x3"}, data={"mean": [0.5] * 3}))
     assert (resolved.model.stride_in, resolved.data.mean) == ("3x3", [0.5] * 3)
-    recipe.model.arch = "resnet18"
     with pytest.raises(RecipeError, match="`init` keras_resnet50 needs arch resnet50"):
-        session.resolve(recipe)
+        resolve(recipe.replace(model={"arch": "resnet18"}))
 
 
 def test_package_of_the_npm_registry_is_read(tmp_path, monkeypatch):
