@@ -169,7 +169,10 @@ def _signatures(points: dict[Setting, _Point], task: Task, any_side: bool) -> di
     def at_setting(point: _Point, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images, count = some(images)
         resized = task.resized(images, point.size)
-        return point.served.answer(resized, point.served.network.at(point.setting), count)
+        network = point.served.network
+        # A setting's own side has its shares alone: so that one body serves `serve_any` and the others.
+        at = network.shares(tf.constant(point.setting.resolution)) if any_side else network.at(point.setting)
+        return point.served.answer(resized, at, count)
 
     def of_setting(point: _Point) -> Callable[..., dict]:
         signature = tf.function(lambda images: at_setting(point, images), input_signature=[pictures])
