@@ -41,7 +41,7 @@ def test_signatures_give_the_networks_outputs(tmp_path, rng):
             np.testing.assert_array_equal(found["class"], np.argmax(expected, 1))
     picture = _pictures(rng, 1, 14, 14, 3)
     expected = network.outputs(task.normalised(picture), network.shares(14))
-    np.testing.assert_allclose(signatures["serve_any"](images=picture)["logits"], expected, rtol=1e-6)
+    np.testing.assert_allclose(signatures["serve_any"](images=picture)["logits"], expected, rtol=1e-4, atol=1e-6)
     assert loaded
 
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tfres.convert.pytorch import BATCH_NORM, laid_out, read_torch, without_prefix
-from tfres.data.sources import IMAGENET_MEAN, IMAGENET_STD
+from tfres.data.options import IMAGENET_MEAN, IMAGENET_STD
 from tfres.models.mutualnet import PRESETS, MutualNet
 from tfres.models.mutualnet.autoslim import resnet_order
 from tfres.models.weights import assign_exactly, variable_name

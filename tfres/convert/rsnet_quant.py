@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfres.convert.pytorch import first_size
-from tfres.data.sources import IMAGENET_MEAN, IMAGENET_STD
+from tfres.data.options import IMAGENET_MEAN, IMAGENET_STD
 from tfres.families import from_preset
 from tfres.models.weights import assign_exactly, variable_name
 from tfres.run import checkpoints

@@ -82,15 +82,15 @@ def export_savedmodel(
     assets = {TABLE: table, CLASSES: None if classes is None else check_classes(classes)}
     chosen = sorted({network.resolve(setting) for setting in settings or network.settings}, reverse=True)
     if form == "shared":
-        served = _Served(network.served())
+        served = _Served(network.served(), task)
         points = {setting: _Point(served, setting) for setting in chosen}
     else:
-        plain = {setting: _Served(network.materialize(setting).served()) for setting in chosen}
+        plain = {setting: _Served(network.materialize(setting).served(), task) for setting in chosen}
         points = {setting: _Point(served, served.network.settings[0]) for setting, served in plain.items()}
     only_resolutions = all(str(setting) == f"r{setting.resolution}" for setting in chosen)  # of one side
     any_side = form == "shared" and settings is None and len(chosen) > 1 and only_resolutions
     parent, root = pathlib.Path(out) / name, tf.Module()
-    signatures = _signatures(points, task, any_side and hasattr(points[chosen[0]].served.network, "shares"))
+    signatures = _signatures(points, task, any_side and points[chosen[0]].served.network.continuous)
     root.networks = [list(served.network.weights) for served in dict.fromkeys(point.served for point in points.values())]
 
     def write(folder: pathlib.Path) -> None:
@@ -111,14 +111,20 @@ def export_savedmodel(
 
 
 class _Served:
-    """A served network whose body is traced once for all signatures that call it in the same way."""
+    """A served network whose body is traced once for all signatures that call it in the same way.
 
-    def __init__(self, network: ServedNetwork) -> None:
+    Args:
+        network: served form.
+        task: makes the answer.
+    """
+
+    def __init__(self, network: ServedNetwork, task: Task) -> None:
         self.network = network
+        self._task = task
         self._bodies = {}
 
-    def outputs(self, images: tf.Tensor, at: At) -> tf.Tensor | dict[str, tf.Tensor]:
-        """Float32 outputs for normalised images, at `at`, whose given fields are tensors."""
+    def answer(self, images: tf.Tensor, at: At, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the task answers for the first `count` of normalised images at `at`, whose given fields are tensors."""
         given = {field.name: getattr(at, field.name) for field in dataclasses.fields(at)}
         given = {name: tf.convert_to_tensor(value) for name, value in given.items() if value is not None}
         kind = tuple((name, value.dtype, *value.shape) for name, value in given.items())
@@ -126,13 +132,14 @@ class _Served:
             pictures = tf.TensorSpec([None, None, None, 3], self.network.compute_dtype)
             specs = {name: tf.TensorSpec.from_tensor(value, name) for name, value in given.items()}
 
-            @tf.function(input_signature=[pictures, specs])
-            def body(images: tf.Tensor, given: dict[str, tf.Tensor]) -> tf.Tensor | dict[str, tf.Tensor]:
+            @tf.function(input_signature=[pictures, specs, tf.TensorSpec([], tf.int32)])
+            def body(images: tf.Tensor, given: dict[str, tf.Tensor], count: tf.Tensor) -> dict[str, tf.Tensor]:
                 outputs = self.network.run(images, dataclasses.replace(at, **given))
-                return tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
+                outputs = tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
+                return {name: output[:count] for name, output in self._task.answer(outputs).items()}
 
             self._bodies[kind] = body
-        return self._bodies[kind](tf.cast(images, self.network.compute_dtype), given)
+        return self._bodies[kind](tf.cast(images, self.network.compute_dtype), given, count)
 
 
 class _Point(NamedTuple):
@@ -157,22 +164,18 @@ def _signatures(points: dict[Setting, _Point], task: Task, any_side: bool) -> di
     pictures = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
     largest, smallest = next(iter(points.values())), [*points.values()][-1]
 
-    def answer(served: _Served, images: tf.Tensor, at: At, count: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: output[:count] for name, output in task.answer(served.run(images, at)).items()}
+    some = tf.function(_some, input_signature=[pictures])  # traced once for all
 
     def at_setting(point: _Point, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        images, count = _some(images)
+        images, count = some(images)
         resized = task.resized(images, point.size)
-        return answer(point.served, resized, point.served.network.at(point.setting), count)
+        network = point.served.network
+        # A setting's own side has its shares alone: so that one body serves `serve_any` and the others.
+        at = network.shares(tf.constant(point.setting.resolution)) if any_side else network.at(point.setting)
+        return point.served.answer(resized, at, count)
 
     def of_setting(point: _Point) -> Callable[..., dict]:
-        @tf.function(input_signature=[pictures])
-        def signature(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            height, width = tf.shape(images)[1], tf.shape(images)[2]
-            wanted = "`images` must be at least one pixel high and wide. Received (height, width):"
-            with tf.control_dependencies([tf.debugging.Assert((height > 0) & (width > 0), [wanted, height, width])]):
-                return at_setting(point, tf.identity(images))
-
+        signature = tf.function(lambda images: at_setting(point, images), input_signature=[pictures])
         return signature.get_concrete_function()
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
@@ -188,8 +191,8 @@ def _signatures(points: dict[Setting, _Point], task: Task, any_side: bool) -> di
         fits = (height == width) & (height >= low) & (height <= high)
         wanted = f"`images` must be square with a side from {low} to {high} pixels. Received (height, width):"
         with tf.control_dependencies([tf.debugging.Assert(fits, [wanted, height, width])]):
-            images, count = _some(tf.identity(images))
-        return answer(largest.served, task.normalised(images), largest.served.network.shares(height), count)
+            images, count = some(tf.identity(images))
+        return largest.served.answer(task.normalised(images), largest.served.network.shares(height), count)
 
     signatures = {f"serve_{setting}": of_setting(point) for setting, point in points.items()}
     signatures["serving_default"] = next(iter(signatures.values()))
@@ -201,8 +204,8 @@ def _signatures(points: dict[Setting, _Point], task: Task, any_side: bool) -> di
 
 def _some(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The pictures, one black one for none (TensorFlow's convolutions fail there), and how many they are."""
-    count = tf.shape(images)[0]
-    blank = lambda: tf.zeros(tf.concat([[1], tf.shape(images)[1:]], 0), images.dtype)  # noqa: E731
-    some = tf.cond(count > 0, lambda: images, blank)
-    some.set_shape(images.shape)
-    return some, count
+    count, height, width, _ = tf.unstack(tf.shape(images))
+    wanted = "`images` must be at least one pixel high and wide. Received (height, width):"
+    with tf.control_dependencies([tf.debugging.Assert((height > 0) & (width > 0), [wanted, height, width])]):
+        some = tf.cond(count > 0, lambda: images, lambda: tf.zeros([1, height, width, 3], images.dtype))
+    return tf.ensure_shape(some, [None, None, None, 3]), count

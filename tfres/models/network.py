@@ -38,7 +38,7 @@ class Network(tf.keras.Model):
 
     Options: type = NetworkOptions
     axes: tuple[str, ...] = ("resolution",)
-
+    continuous = True  # whether it runs at resolutions between its settings', with what is private to these mixed by `shares`
     def __init__(self, name: str | None = None, dtype: Any = None, trainable: bool = True, **options: Any) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.options = read_options(self.Options, options)
@@ -264,8 +264,6 @@ class Network(tf.keras.Model):
             return list(self.trainable_weights)
         kernels = [getattr(layer, "latent_kernel", None) for layer in self._flatten_layers(include_self=False)]
         return [*(kernel for kernel in kernels if kernel is not None), self.classifier.kernel]
-
-    calibrates_trained = False  # whether a trained setting may have statistics from calibration beside its own
 
 
 def checked_images(images: Any) -> tf.Tensor:

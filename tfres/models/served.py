@@ -23,13 +23,14 @@ class ServedNetwork(tf.Module):
     Args:
         network: built; it is copied.
 
-    `settings` are its settings, in the order of their numbers.
+    `settings` are its settings, in the order of their numbers; `continuous` tells whether it has `shares`.
     """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.settings = list(network.settings)
         self.compute_dtype = network.compute_dtype
+        self.continuous = network.continuous
         self._network = _Untracked(network)
         with dtype_policy(network.dtype_policy):
             self.backbone = network.make_backbone(_served_parts(network.parts(), self.settings))

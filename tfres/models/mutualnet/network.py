@@ -35,6 +35,7 @@ class MutualNet(Network):
 
     Options = MutualNetOptions
     axes = ("resolution", "width_mult")
+    continuous = False
     calibrates_trained = True
 
     @property

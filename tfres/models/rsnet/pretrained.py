@@ -77,7 +77,7 @@ def names(arch: str = "resnet50", sizes: Sequence[int] = (224,), **overrides: An
         sizes: resolutions.
         overrides: further arguments of `RSNet`.
     """
-        if arch != "resnet50":
+    if arch != "resnet50":
         raise ValueError(f"`arch` must be resnet50. Received: arch={arch!r}.")
     model = RSNet(**{**PRESETS[arch], "resolutions": list(sizes), **overrides})
     model.build()
