@@ -39,6 +39,7 @@ class Network(tf.keras.Model):
     Options: type = NetworkOptions
     axes: tuple[str, ...] = ("resolution",)
     continuous = True  # whether it runs at resolutions between its settings', with what is private to these mixed by `shares`
+
     def __init__(self, name: str | None = None, dtype: Any = None, trainable: bool = True, **options: Any) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.options = read_options(self.Options, options)

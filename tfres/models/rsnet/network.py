@@ -98,7 +98,7 @@ def make_backbone(options: Any, parts: Parts, mode: str, quantize_first_shortcut
     if options.kind == "mobilenet_v2":
         return MobileNetV2(parts, options.width_mult, name="backbone")
     if options.kind == "vgg_small":
-        return VGGSmall(parts, widths, side=options.feature_side, name="backbone")
+        return VGGSmall(parts, widths, resolution=options.feature_side * 2 ** len(widths), name="backbone")
     return ResNet(
         parts,
         blocks=options.blocks,

@@ -23,7 +23,7 @@ class RSNetOptions(ResidualOptions):
         activation_bits: 1 to 8, 32 for float.
         basis_update: activation bases over several resolutions: sequential, pooled, largest or private.
         quantize_first_shortcut: quantize the input of the first projection too.
-        feature_side: of vgg_small: side of the features that the final layer takes; null for an eighth of the largest resolution.
+        feature_side: of vgg_small: side of the features that the final layer takes; null for that at the largest resolution.
     """
 
     mode: Literal["float", "resnet", "preact", "preact_typeA"] | None = None
@@ -55,5 +55,5 @@ class RSNetOptions(ResidualOptions):
         side = self.feature_side
         check(side is None or 0 < side <= 1024, "feature_side", "from 1 to 1024", side)
         if self.kind == "vgg_small":
-            self._set(feature_side=side or -(-self.resolutions[0] // 8))
+            self._set(feature_side=side or -(-self.resolutions[0] // 2 ** len(self.widths)))
         self._set(mode=self.mode or ("preact" if low_bit else "float"))
