@@ -39,6 +39,7 @@ class Network(tf.keras.Model):
     Options: type = NetworkOptions
     axes: tuple[str, ...] = ("resolution",)
     continuous = True  # whether it runs at resolutions between its settings', with what is private to these mixed by `shares`
+    calibrates_trained = False  # whether a trained setting may have statistics from calibration beside its own
 
     def __init__(self, name: str | None = None, dtype: Any = None, trainable: bool = True, **options: Any) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
