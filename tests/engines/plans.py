@@ -12,7 +12,7 @@ from tfres.families.recipes import read_recipe, resolve
 from tfres.run import Run, checkpoints
 
 LOW_BIT = {"arch": "resnet20", "blocks": [1, 1], "widths": [4, 6], "weight_bits": 2, "activation_bits": 2}
-FLOAT = {"arch": "vgg_small", "mode": "float", "width_mult": 0.0625}
+FLOAT = {"arch": "resnet20", "mode": "float", "blocks": [1], "widths": [4]}
 MUTUAL = {"arch": "mutual_wideresnet10_2", "widths": [8, 8, 16, 16], "width_range": [0.5, 1.0]}
 
 
@@ -54,8 +54,8 @@ def train(folder, engine="tensorpack", **options):
 
 
 def train_float(folder, **options):
-    """A float run of the keras engine, two steps per epoch."""
-    options = {"saves_per_epoch": 1, "objective": {}, "model": FLOAT, **options}
+    """A float run of the keras engine: one epoch of two steps."""
+    options = {"epochs": 1, "saves_per_epoch": 1, "objective": {}, "model": FLOAT, **options}
     return train(folder, "keras", data={"fake_size": 16, "lighting": 0.0}, **options)
 
 

@@ -39,7 +39,7 @@ def test_mixed_precision(tmp_path, precision, plain):
     scale = {name for name in mixed if name.startswith("loss_scale/")}
     assert set(mixed) - scale == set(plain) and bool(scale) == (precision == "mixed_float16")
     assert all(value.dtype == np.float32 for name, value in mixed.items() if "/kernel" in name)
-    kernel = "backbone/conv1/kernel"
+    kernel = "backbone/group0/block0/conv1/kernel"
     assert 0 < relative(mixed[kernel], plain[kernel]) < 0.2
     assert load_network(run).compute_dtype == "float32"
 
@@ -90,7 +90,7 @@ def test_quantized_under_replicas(tmp_path):
 
 
 def test_resumed_replicas(tmp_path, monkeypatch):
-    options = {"strategy": "mirrored", "schedule": "constant"}
+    options = {"strategy": "mirrored", "schedule": "constant", "epochs": 2}
     whole = final(train_float(tmp_path / "whole", **options))
     monkeypatch.setattr("tfres.engines.keras_engine._Bookkeeping._evaluate", _stop)
     with pytest.raises(KeyboardInterrupt):
