@@ -63,9 +63,7 @@ def resize_bilinear(image: tf.Tensor, height: Length, width: Length, antialias: 
     return tf.cast(resized + 0.5, tf.uint8)
 
 
-def resize_window(
-    image: tf.Tensor, height: Length, width: Length, window: tuple[Length, Length, Length, Length]
-) -> tf.Tensor:
+def resize_window(image: tf.Tensor, height: Length, width: Length, window: tuple[Length, Length, Length, Length]) -> tf.Tensor:
     """A window of the exactly resized picture; what lies outside of it is not computed.
 
     Two passes: along the rows, rounded to 8 bits, then down the columns, rounded again. The weights are integers,
