@@ -38,13 +38,15 @@ def _expect(root, part, words, classes=2):
     with pytest.raises(DataError, match=words) as caught:
         task, source = opened(root, classes=classes, in_memory=part == "memory")
         _use(task, source, part)
-    assert caught.value.__cause__ is None and caught.value.__suppress_context__ or part == "memory"
+    assert caught.value.__cause__ is None
     for word in ("{{", "[Op:", "Traceback"):
         assert word not in str(caught.value)
 
 
-@pytest.mark.parametrize("part", _PARTS)
-@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [*((name, "memory") for name in RECORDS), *((name, "validation") for name in RECORDS), ("no Example", "train")],
+)
 def test_bad_records(tmp_path, name, part):
     record, words = RECORDS[name]
     _records(tmp_path, record, part)
@@ -52,16 +54,19 @@ def test_bad_records(tmp_path, name, part):
     _expect(tmp_path, part, f"{shard}-00000-of-00001, record 2: .*{words}")
 
 
-@pytest.mark.parametrize("part", _PARTS)
-@pytest.mark.parametrize("label", [0, 3, -1, 2**31, 2**32 + 1, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize(
+    ("label", "part"),
+    [*((x, "validation") for x in (0, 3, -1, 2**31, 2**32 + 1, 2**63 - 1, -(2**63))), (2**32 + 1, "train"), (3, "memory")],
+)
 def test_labels_out_of_range(tmp_path, label, part):
     """2^32 + 1 would be 1 in 32 bits."""
     _records(tmp_path, picture_record(label), part)
     _expect(tmp_path, part, f"record 2: label {label} is out of range .2 classes, the first is 1.")
 
 
-@pytest.mark.parametrize("name", ["nothing", "text", "jpeg without its last byte", "png of 16 bits", "png of 20000 x 1"])
-@pytest.mark.parametrize("part", ["train", "validation"])
+@pytest.mark.parametrize(
+    ("name", "part"), [("nothing", "train"), ("jpeg without its last byte", "train"), ("png of 20000 x 1", "validation")]
+)
 def test_bad_pictures_in_records(tmp_path, name, part):
     encoded, words = PICTURES[name]
     _records(tmp_path, picture_record(1, encoded), part)
@@ -71,10 +76,10 @@ def test_bad_pictures_in_records(tmp_path, name, part):
 @pytest.mark.parametrize("name", PICTURES)
 def test_bad_pictures_in_folders(pictures, name):
     encoded, words = PICTURES[name]
-    bad = pictures / "train" / "b" / "1.jpg"
+    bad = pictures / "val" / "b" / "1.jpg"
     bad.write_bytes(encoded)
     words = "is empty" if name == "nothing" else words
-    _expect(pictures, "train", f"{bad}: .*{words}")
+    _expect(pictures, "validation", f"{bad}: .*{words}")
 
 
 @pytest.mark.parametrize("part", _PARTS)
@@ -96,7 +101,7 @@ def test_compressed_record_files(tmp_path):
 
 
 def test_files_that_vanish_after_listing(pictures):
-    task, source = opened(pictures)
+    task, source = opened(pictures, batch_size=5)
     gone = pictures / "train" / "a" / "0.jpg"
     gone.unlink()
     with pytest.raises(DataError, match=f"{gone}: No such file"), task.explained(source):

@@ -26,9 +26,9 @@ def _same(ours, theirs):
 
 
 def test_resumed_stream_is_the_same(feed):
-    whole = take(*feed, 7, shared=1)
-    for first in (1, 3, 5):
-        _same(take(*feed, 7 - first, first, shared=1), whole[first:])
+    whole = take(*feed, 6, shared=1)
+    for first in (1, 4):
+        _same(take(*feed, 6 - first, first, shared=1), whole[first:])
     batch = whole[0]
     assert batch["images"].shape == (4, 16, 16, 3) and batch["images"].dtype == np.uint8
     assert batch["targets"].dtype == np.int32 and batch["draws"].shape == (4, 5) and batch["shared"].shape == (1,)
@@ -36,7 +36,7 @@ def test_resumed_stream_is_the_same(feed):
     assert not np.array_equal(batch["draws"], whole[1]["draws"]) and batch["shared"] != whole[1]["shared"]
 
 
-@pytest.mark.parametrize(("replicas", "pipelines"), [(2, 1), (2, 2), (4, 2)])
+@pytest.mark.parametrize(("replicas", "pipelines"), [(2, 1), (4, 2)])
 def test_replicas_share_the_batch(feed, replicas, pipelines):
     """However the replicas are fed, together they see the batches of one, and all the same shared numbers."""
     whole = take(*feed, 3, shared=2)
