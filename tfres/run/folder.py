@@ -18,7 +18,7 @@ from tfres.run import calibrated, checkpoints, facts, guard
 from tfres.run.yaml_file import dump_yaml, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tfres.settings import Private, Setting
 
@@ -246,7 +246,7 @@ class Run:
         return target
 
 
-def _remove_from(folder: pathlib.Path, is_ours: Any) -> None:  # noqa: ANN401
+def _remove_from(folder: pathlib.Path, is_ours: Callable[[pathlib.Path], object]) -> None:
     """Remove our files from a folder inside a run, and the folder when it is empty then; links are not followed."""
     if not folder.is_dir() or folder.is_symlink():
         return
