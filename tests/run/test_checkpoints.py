@@ -58,6 +58,22 @@ def test_found_and_read(folder):
     assert _names(folder) == before
 
 
+def test_kinds_of_tensors_and_checkpoints_of_objects(tmp_path):
+    values = {
+        "text": "x",
+        "texts": ["a", "b"],
+        "none": np.zeros((0, 3), "f"),
+        "true": True,
+        "complex": 1j,
+        "small": np.int8(3),
+    }
+    values["brain"] = tf.constant([1.0, 2.0], tf.bfloat16)
+    found = checkpoints.read_checkpoint(_save(tmp_path, 8, **values))
+    assert found["none"].shape == (0, 3) and found["text"] == b"x" and found["small"] == 3 and len(found) == 10
+    prefix = tf.train.Checkpoint(v=tf.Variable(2.0)).save(str(tmp_path / "objects"))
+    assert checkpoints.read_checkpoint(prefix)["v/.ATTRIBUTES/VARIABLE_VALUE"] == 2
+
+
 @pytest.mark.parametrize("load", ["", " ", None, 3, "nowhere", "a\0b", "x" * 5000, ".", "/"])
 def test_nothing_to_load(load, tmp_path, monkeypatch):
     """Defect 9: `--load ''`."""
