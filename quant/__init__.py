@@ -4,12 +4,14 @@ Importing this package is cheap: TensorFlow is loaded on first use of a public n
 """
 
 import importlib
+from typing import Any
 
 from quant._legacy_keras import require_legacy_keras
 
 require_legacy_keras()
 
 _PUBLIC = {
+    "At": "at",
     "LQStatistics": "lq",
     "LevelTable": "lq",
     "debiased_average": "lq",
@@ -26,7 +28,7 @@ _PUBLIC = {
     "ActivationQuantizer": "quantizers",
     "FixedLevels": "quantizers",
     "WeightQuantizer": "quantizers",
-    "StepScope": "step",
+    "StepScope": "scope",
     "LQActivationQuantizer": "tfmot_bridge",
     "LQQuantizeConfig": "tfmot_bridge",
     "LQWeightQuantizer": "tfmot_bridge",
@@ -38,6 +40,7 @@ _PUBLIC = {
 
 __all__ = [
     "ActivationQuantizer",
+    "At",
     "FixedLevels",
     "LQActivationQuantizer",
     "LQQuantizeConfig",
@@ -64,7 +67,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name not in _PUBLIC:
         raise AttributeError(f"module 'quant' has no attribute {name!r}")
     return getattr(importlib.import_module(f"quant.{_PUBLIC[name]}"), name)

@@ -6,7 +6,7 @@ import sys
 _SWITCH = "TF_USE_LEGACY_KERAS"
 
 
-def require_legacy_keras():
+def require_legacy_keras() -> None:
     """Make `tf.keras` Keras 2 (tf-keras), or say why that is no longer possible.
 
     tensorflow-model-optimization, keras-cv and TensorFlow 1 graphs need it. TensorFlow reads the switch once,

@@ -13,6 +13,8 @@ the proximal term delta also holds for activations (there a singular system stop
 its own code and value when a basis entry is negative.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +38,7 @@ class LQStatistics(NamedTuple):
     moment: tf.Tensor
 
 
-def check_bits(name, bits):
+def check_bits(name: str, bits: object) -> int | None:
     """`bits` as an int in 1..8, or None when it means "not quantized" (None or 32).
 
     Raises:
@@ -49,24 +51,24 @@ def check_bits(name, bits):
     return bits
 
 
-def codes(bits, signed):
+def codes(bits: int, signed: bool) -> np.ndarray:
     """All codes, `(2**bits, bits)` float32; bit j of code i is `(i >> j) & 1`, with 0 standing for -1 when signed."""
     bit = (np.arange(2**bits)[:, None] >> np.arange(bits)) & 1
     return (2 * bit - 1 if signed else bit).astype(np.float32)
 
 
-def initial_activation_basis(bits):
+def initial_activation_basis(bits: int) -> np.ndarray:
     """`(bits, 1)`: uniform levels from 0 to 1.349 (twice the quartile of a standard normal)."""
     return (2 * _QUARTILE / (2**bits - 1) * 2.0 ** np.arange(bits))[:, None].astype(np.float32)
 
 
-def initial_weight_basis(bits, fan_out, channels):
+def initial_weight_basis(bits: int, fan_out: int, channels: int) -> np.ndarray:
     """`(bits, channels)`: 0.6745 sigma 2**j / 2**(bits-1), sigma = sqrt(2 / fan_out), fan_out = h*w*out of the kernel."""
     column = _QUARTILE * np.sqrt(2 / fan_out) * 2.0 ** (np.arange(bits) - (bits - 1))
     return np.repeat(column[:, None], channels, axis=1).astype(np.float32)
 
 
-def sorted_levels(basis, signed):
+def sorted_levels(basis: tf.Tensor, signed: bool) -> tuple[tf.Tensor, tf.Tensor]:
     """Levels in ascending order and the code of each.
 
     Args:
@@ -95,7 +97,7 @@ class LevelTable(NamedTuple):
     signed: bool
 
 
-def level_table(basis, signed, strict=False):
+def level_table(basis: tf.Tensor, signed: bool, strict: bool = False) -> LevelTable:
     """The `LevelTable` of a basis `(K, C)`.
 
     `strict` gives the lowest place what the reference gives it: code 0...0 or -1...-1, and activations output 0.
@@ -109,14 +111,14 @@ def level_table(basis, signed, strict=False):
     return LevelTable(thresholds, levels, tf.cast(tf.gather(codes(basis.shape[0], signed), order), basis.dtype), signed)
 
 
-def place(x, thresholds, levels):
+def place(x: tf.Tensor, thresholds: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
     """Level of every value of `x` by given `(L-1,)` thresholds and `(L,)` levels; no gradient."""
     if levels.shape[0] <= 2**_MAX_CHAIN_BITS:
         return _select(x, tf.unstack(thresholds), tf.unstack(levels))
     return tf.gather(levels, tf.reshape(tf.searchsorted(thresholds, tf.reshape(x, [-1])), tf.shape(x)))
 
 
-def quantize(x, table):
+def quantize(x: tf.Tensor, table: LevelTable) -> tf.Tensor:
     """Nearest level of every value, with the straight-through gradient (see the module's formulas).
 
     Args:
@@ -129,7 +131,7 @@ def quantize(x, table):
     return _quantize(x, table, False)
 
 
-def quantize_with_statistics(x, table):
+def quantize_with_statistics(x: tf.Tensor, table: LevelTable) -> tuple[tf.Tensor, LQStatistics]:
     """`quantize` and, from the same pass, the `LQStatistics` of the basis update.
 
     Returns:
@@ -139,7 +141,7 @@ def quantize_with_statistics(x, table):
     return y, LQStatistics(gram, moment)
 
 
-def solve_basis(statistics, basis, proximal=PROXIMAL):
+def solve_basis(statistics: LQStatistics, basis: tf.Tensor, proximal: float = PROXIMAL) -> tf.Tensor:
     """Least-squares basis v* = (B'B + delta I)^-1 (B'x + delta v_old), solved in float64.
 
     Args:
@@ -158,7 +160,9 @@ def solve_basis(statistics, basis, proximal=PROXIMAL):
     return tf.cast(tf.transpose(solution), basis.dtype)
 
 
-def debiased_average(biased, count, solution, momentum=MOMENTUM):
+def debiased_average(
+    biased: tf.Tensor, count: tf.Tensor, solution: tf.Tensor, momentum: float = MOMENTUM
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """One zero-debiased moving-average update: m <- 0.9 m + 0.1 v*, v = m / (1 - 0.9**k); the first one gives v*.
 
     Args:
@@ -175,11 +179,11 @@ def debiased_average(biased, count, solution, momentum=MOMENTUM):
     return biased / (1 - tf.pow(tf.constant(momentum, count.dtype), count)), biased, count
 
 
-def _quantize(x, table, with_statistics):
+def _quantize(x: tf.Tensor, table: LevelTable, with_statistics: bool) -> tf.Tensor | tuple[tf.Tensor, ...]:
     """Shared body: places every value, outputs its level, optionally sums the statistics; gradient for x only."""
 
     @tf.custom_gradient
-    def straight_through(x):
+    def straight_through(x: tf.Tensor) -> tuple:
         find = _place_by_chain if table.levels.shape[1] <= 2**_MAX_CHAIN_BITS else _place_by_search
         y, counts, sums = find(x, table.thresholds, table.levels, table.signed, with_statistics)
         results = y
@@ -187,7 +191,7 @@ def _quantize(x, table, with_statistics):
             gram = tf.linalg.matmul(table.codes * counts[..., None], table.codes, transpose_a=True)
             results = (y, gram, tf.linalg.matmul(sums[:, None], table.codes)[:, 0])
 
-        def gradient(dy, *_):
+        def gradient(dy: tf.Tensor, *_: object) -> tf.Tensor:
             if table.signed:
                 return dy
             # dy where x <= top, as one subtraction and the fast kernel of relu's gradient (dy where features > 0).
@@ -199,7 +203,9 @@ def _quantize(x, table, with_statistics):
     return straight_through(x)
 
 
-def _place_by_chain(x, thresholds, outputs, signed, with_statistics):
+def _place_by_chain(
+    x: tf.Tensor, thresholds: tf.Tensor, outputs: tf.Tensor, signed: bool, with_statistics: bool
+) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor | None]:
     """One comparison per threshold. Counts and sums per level are differences of those above each threshold."""
     channels = outputs.shape[0]
     axes = list(range(x.shape.rank - 1)) if signed else None
@@ -212,7 +218,9 @@ def _place_by_chain(x, thresholds, outputs, signed, with_statistics):
     return y, _per_level(tf.concat([total, counts], axis=0)), _per_level(sums)
 
 
-def _compare(x, thresholds, outputs, axes):
+def _compare(
+    x: tf.Tensor, thresholds: list[tf.Tensor], outputs: list[tf.Tensor], axes: list[int] | None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """From lists of thresholds and levels: the level of every value, and figures over `axes` with a new first axis.
 
     Returns:
@@ -230,7 +238,7 @@ def _compare(x, thresholds, outputs, axes):
     return y, tf.stack(counts), tf.stack(sums)
 
 
-def _select(x, thresholds, outputs):
+def _select(x: tf.Tensor, thresholds: list[tf.Tensor], outputs: list[tf.Tensor]) -> tf.Tensor:
     y = tf.where(x > thresholds[0], outputs[1], outputs[0])
     for threshold, output in zip(thresholds[1:], outputs[2:], strict=True):
         with tf.control_dependencies([y]):
@@ -243,13 +251,15 @@ def _select(x, thresholds, outputs):
 _fused_select = tf.function(_select, jit_compile=True)
 
 
-def _per_level(above):
+def _per_level(above: tf.Tensor) -> tf.Tensor:
     """From [all, above threshold 0, above threshold 1, ...] (first axis) to `(C, L)` figures per level."""
     above = tf.transpose(tf.reshape(above, [above.shape[0], -1]))
     return above - tf.pad(above[:, 1:], [[0, 0], [0, 1]])
 
 
-def _place_by_search(x, thresholds, outputs, signed, with_statistics):
+def _place_by_search(
+    x: tf.Tensor, thresholds: tf.Tensor, outputs: tf.Tensor, signed: bool, with_statistics: bool
+) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor | None]:
     """Binary search for the place of every value; the time does not grow with the number of levels."""
     channels, levels = outputs.shape
     rows = tf.transpose(tf.reshape(x, [-1, channels])) if signed else tf.reshape(x, [1, -1])

@@ -1,5 +1,7 @@
 """Kernels of a learned quantizer packed at their bit width: codes and bases, as they would be stored or sent."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +22,11 @@ class PackedKernel(NamedTuple):
     shape: tuple
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return self.codes.nbytes + self.basis.nbytes
 
 
-def pack_kernel(kernel, basis):
+def pack_kernel(kernel: np.ndarray, basis: np.ndarray) -> PackedKernel:
     """Quantize a kernel by its basis and pack the codes.
 
     Args:
@@ -44,7 +46,7 @@ def pack_kernel(kernel, basis):
     return PackedKernel(np.packbits(bits.astype(np.uint8).ravel(), bitorder="little"), basis, kernel.shape)
 
 
-def unpack_kernel(packed):
+def unpack_kernel(packed: PackedKernel) -> np.ndarray:
     """The quantized kernel, float32."""
     bits, channels = packed.basis.shape
     size = int(np.prod(packed.shape))

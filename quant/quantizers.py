@@ -1,131 +1,75 @@
-"""Keras layers that hold the state of a learned quantizer: its bases and their moving averages."""
+"""Keras layers of the learned quantizer: of kernels, of activations, and its served form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from quant import lq
+from quant import checks, lq
+from quant.at import At, checked_at
+from quant.bases import LQLayer, by_setting, checked_level_bits
+from quant.scope import Record, Same, once
 from quant.stacked import pick
-from quant.step import once, record
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
 
 BASIS_UPDATES = ("sequential", "pooled", "largest", "private")
 
 
-class _LQLayer(tf.keras.layers.Layer):
-    """Basis variables and their update; subclasses say what is quantized.
-
-    Variables per basis: `basis` (K, C), and the state of its moving average, `basis_biased` (K, C) and
-    `basis_updates` (). All float32 under mixed precision; none is trained by gradient.
-    """
-
-    signed = None
-
-    def __init__(self, bits, strict=False, **kwargs):
-        super().__init__(**kwargs)
-        self.bits = lq.check_bits("bits", bits)
-        if self.bits is None:
-            raise ValueError(f"`bits` must be an integer from 1 to {lq.MAX_BITS}. Received: bits={bits!r}.")
-        self.strict = strict
-        self._autocast = False
-
-    @property
-    def precision(self):
-        """Bit width, under the name tools for low-bit networks look for."""
-        return self.bits
-
-    def get_config(self):
-        return {**super().get_config(), "bits": self.bits, "strict": self.strict}
-
-    def _add_basis(self, initial, prefix=""):
-        return add_basis(self, initial, f"{prefix}basis")
-
-    def _quantize(self, x, basis, setting, training):
-        """Quantize in the basis' precision, return in the dtype of `x`; record statistics in training."""
-        # The basis does not change within a step, so its table is the same for all settings.
-        table = once((id(basis), "table"), lambda: lq.level_table(tf.convert_to_tensor(basis), self.signed, self.strict))
-        values = tf.cast(x, basis.dtype)
-        if not training:
-            return tf.cast(lq.quantize(values, table), x.dtype)
-        y, statistics = lq.quantize_with_statistics(values, table)
-        record(self, setting, tf.nest.map_structure(tf.stop_gradient, statistics))
-        return tf.cast(y, x.dtype)
-
-    def _update(self, variables, statistics):
-        return update_basis(variables, statistics, 0.0 if self.strict and not self.signed else lq.PROXIMAL)
-
-
-def add_basis(layer, initial, name):
-    """Variables of one basis on a Keras layer: `<name>`, `<name>_biased` `(K, C)` and `<name>_updates` `()`."""
-
-    def add(suffix, value):
-        return layer.add_weight(
-            name=f"{name}{suffix}",
-            shape=value.shape,
-            initializer=tf.keras.initializers.Constant(value),
-            trainable=False,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
-
-    zeros = 0 * initial
-    return add("", initial), add("_biased", zeros), add("_updates", zeros[0, 0])
-
-
-def update_basis(variables, statistics, proximal=lq.PROXIMAL):
-    """One moving-average update per entry of `statistics`, all solved from the same old basis.
-
-    Args:
-        variables: of `add_basis`.
-        statistics: list of `LQStatistics`, applied in order.
-        proximal: see `lq.solve_basis`.
-
-    Returns:
-        the update operation.
-    """
-    basis, biased, count = variables
-    old, m, k = (tf.convert_to_tensor(variable) for variable in variables)
-    joined = lq.LQStatistics(*(tf.concat(sums, axis=0) for sums in zip(*statistics, strict=True)))
-    solutions = lq.solve_basis(joined, tf.tile(old, [1, len(statistics)]), proximal)
-    for solution in tf.split(solutions, len(statistics), axis=1):
-        average, m, k = lq.debiased_average(m, k, solution)
-    return tf.group(basis.assign(average), biased.assign(m), count.assign(k))
-
-
 @tf.keras.saving.register_keras_serializable(package="quant")
-class WeightQuantizer(_LQLayer):
+class WeightQuantizer(LQLayer):
     """Quantizes a kernel, one basis per channel of its last axis, levels of both signs.
 
-    In training every step records one least-squares solution, also when a `StepScope` calls the layer at several
-    settings: the kernel is quantized once.
+    In training every step records one least-squares solution per kernel, also when a `StepScope` calls the layer at several
+    settings: the same kernel is quantized once.
 
     Args:
         bits: 1 to 8.
         fan_out: h*w*out of the kernel, for the initial basis; default: size of the kernel without its input axis.
         strict: the reference's handling of negative basis entries.
 
-    Input and output shape: the kernel's, `(h, w, in, out)` or `(in, out)`.
+    Call arguments: `inputs`, the kernel, `(h, w, in, out)` or `(in, out)`; or any other whose last axes together are the
+    channels it was built for (a depthwise one). `at`: a setting if the kernel is its own. `training`. `kernel_key`: hashable,
+    tells what kernel this is where the same one may come as different tensors; default: the tensor itself.
+    Output: like `inputs`.
     """
 
     signed = True
 
-    def __init__(self, bits, fan_out=None, **kwargs):
+    def __init__(self, bits: int, fan_out: int | None = None, **kwargs: object) -> None:
+        fan_out = None if fan_out is None else checks.whole("fan_out", fan_out)
         super().__init__(bits, **kwargs)
         self.fan_out = fan_out
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "fan_out": self.fan_out}
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:  # noqa: ANN401
         channels = input_shape[-1]
         fan_out = self.fan_out or tf.TensorShape(input_shape[:-2]).num_elements() * channels
         self._state = self._add_basis(lq.initial_weight_basis(self.bits, fan_out, channels))
         self.basis = self._state[0]
         super().build(input_shape)
 
-    def call(self, inputs, training=None):
-        key = (id(self), bool(training))
-        return once(key, lambda: self._quantize(tf.convert_to_tensor(inputs), self.basis, None, training))
+    def call(
+        self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None, kernel_key: Hashable = None
+    ) -> tf.Tensor:
+        setting = checked_at(at).setting
+        key = (self, Same(inputs) if kernel_key is None else kernel_key, str(setting))
 
-    def apply_statistics(self, records):
-        """Average the step's solution into the basis; returns the update operation."""
-        return self._update(self._state, [statistics for _, statistics in records])
+        def quantized() -> tf.Tensor:
+            kernel = tf.convert_to_tensor(inputs)
+            channels = self.basis.shape[1]
+            flat = kernel if kernel.shape[-1] == channels else tf.reshape(kernel, [-1, channels])
+            return tf.reshape(self._quantize(flat, self.basis, setting, training, key), kernel.shape)
+
+        return once((key, bool(training)), quantized)
+
+    def apply_statistics(self, records: Sequence[Record]) -> tf.Operation | None:
+        """Average the step's solutions into the basis; returns the update operation."""
+        return self._update(self._state, records)
 
 
 @tf.keras.saving.register_keras_serializable(package="quant")
@@ -134,43 +78,48 @@ class FixedLevels(tf.keras.layers.Layer):
 
     Args:
         bits: 1 to 8.
-        sets: how many sets of levels there are (one per setting with private bases, else one).
+        settings: names of the settings that have a set of levels of their own, in the order of their numbers; none: one set
+            for all.
 
-    Variables `levels` `(sets, 2**bits)` and `thresholds` `(sets, 2**bits - 1)`; `setting` is the number of the set, a
-    see `quant.stacked.pick`, and is not needed for one set.
+    Variables `levels` `(sets, 2**bits)` and `thresholds` `(sets, 2**bits - 1)`; `at` tells the set, see
+    `quant.stacked.pick`, and is not needed for one set.
     """
 
-    def __init__(self, bits, sets=1, **kwargs):
+    def __init__(self, bits: int, settings: Sequence = (), **kwargs: object) -> None:
+        bits, settings = checked_level_bits(bits), checks.names("settings", settings, least=0)
         super().__init__(**kwargs)
         self.bits = bits
-        self.sets = sets
+        self.settings = settings
         self._autocast = False
 
-    def get_config(self):
-        return {**super().get_config(), "bits": self.bits, "sets": self.sets}
+    def get_config(self) -> dict:
+        return {**super().get_config(), "bits": self.bits, "settings": list(self.settings)}
 
-    def build(self, input_shape):
-        def add(name, count):
-            return self.add_weight(name=name, shape=(self.sets, count), initializer="zeros", trainable=False)
+    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+        sets = max(1, len(self.settings))
+
+        def add(name: str, count: int) -> tf.Variable:
+            return self.add_weight(name=name, shape=(sets, count), initializer="zeros", trainable=False)
 
         self.levels, self.thresholds = add("levels", 2**self.bits), add("thresholds", 2**self.bits - 1)
         super().build(input_shape)
 
-    def assign(self, bases, strict=False):
-        """Take the levels of `(K, 1)` bases, one per set."""
-        tables = [lq.level_table(tf.convert_to_tensor(basis), False, strict) for basis in bases]
+    def assign(self, quantizer: ActivationQuantizer) -> None:
+        """Take the levels of an `ActivationQuantizer`."""
+        bases = [quantizer.variables_of(setting)[0] for setting in self.settings or [None]]
+        tables = [lq.level_table(tf.convert_to_tensor(basis), False, quantizer.strict) for basis in bases]
         self.levels.assign(tf.concat([table.levels for table in tables], axis=0))
         self.thresholds.assign(tf.concat([table.thresholds for table in tables], axis=0))
 
-    def call(self, inputs, setting=None, training=None):
-        number = 0 if self.sets == 1 else setting
+    def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
+        at = None if len(self.settings) <= 1 else at
         values = tf.cast(inputs, self.levels.dtype)
-        thresholds, levels = pick(self.thresholds, number), pick(self.levels, number)
+        thresholds, levels = pick(self.thresholds, at), pick(self.levels, at)
         return tf.cast(lq.place(values, thresholds, levels), inputs.dtype)
 
 
 @tf.keras.saving.register_keras_serializable(package="quant")
-class ActivationQuantizer(_LQLayer):
+class ActivationQuantizer(LQLayer):
     """Quantizes activations to levels from 0 upwards, one basis per tensor.
 
     Args:
@@ -184,24 +133,24 @@ class ActivationQuantizer(_LQLayer):
             "private": every setting has a basis of its own.
         strict: the reference's handling of negative entries, and no proximal term.
 
-    Call arguments: `inputs` (any shape), `setting` (static), `training`. Output: like `inputs`.
+    Call arguments: `inputs` (any shape), `at` (its setting), `training`. Output: like `inputs`.
     """
 
     signed = False
 
-    def __init__(self, bits, settings=(), update="sequential", **kwargs):
-        super().__init__(bits, **kwargs)
-        if update not in BASIS_UPDATES:
-            raise ValueError(f"`update` must be one of {', '.join(BASIS_UPDATES)}. Received: update={update!r}.")
-        self.settings = [str(setting) for setting in settings]
-        self.update = update
-        if update in ("largest", "private") and not self.settings:
+    def __init__(self, bits: int, settings: Sequence = (), update: str = "sequential", **kwargs: object) -> None:
+        update = checks.choice("update", update, BASIS_UPDATES)
+        settings = checks.names("settings", settings, least=0)
+        if update in ("largest", "private") and not settings:
             raise ValueError(f"`settings` must name the settings when update={update!r}. Received: settings=().")
+        super().__init__(bits, **kwargs)
+        self.settings = settings
+        self.update = update
 
-    def get_config(self):
-        return {**super().get_config(), "settings": self.settings, "update": self.update}
+    def get_config(self) -> dict:
+        return {**super().get_config(), "settings": list(self.settings), "update": self.update}
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:  # noqa: ANN401
         initial = lq.initial_activation_basis(self.bits)
         if self.update == "private":
             self._bases = {name: self._add_basis(initial, f"{name}_") for name in self.settings}
@@ -210,27 +159,34 @@ class ActivationQuantizer(_LQLayer):
         super().build(input_shape)
 
     @property
-    def bases(self):
+    def bases(self) -> list[tf.Variable]:
         """The `(K, 1)` basis variables: one per setting if private, else one."""
         return [basis for basis, _, _ in self._bases.values()]
 
-    def variables_of(self, setting):
+    def variables_of(self, setting: object = None) -> tuple[tf.Variable, ...]:
         """`(basis, basis_biased, basis_updates)` used at `setting`."""
-        name = str(setting) if self.update == "private" else ""
+        if self.update != "private":
+            return self._bases[""]
+        name = self.settings[0] if setting is None and len(self.settings) == 1 else str(setting)
         if name not in self._bases:
             raise ValueError(f"`setting` must be one of {', '.join(self._bases)}. Received: setting={name}.")
         return self._bases[name]
 
-    def call(self, inputs, setting=None, training=None):
-        return self._quantize(inputs, self.variables_of(setting)[0], setting, training)
+    def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
+        setting = checked_at(at).setting
+        return self._quantize(inputs, self.variables_of(setting)[0], setting, training, None)
 
-    def apply_statistics(self, records):
+    def apply_statistics(self, records: Sequence[Record]) -> tf.Operation | None:
         """Update the basis or bases from one step's records by the rule `update`; returns the operation."""
         if self.update == "private":
-            return tf.group(*(self._update(self.variables_of(setting), [entry]) for setting, entry in records))
+            return tf.group(*(self._update(self.variables_of(name), own) for name, own in by_setting(records).items()))
         if self.update == "largest":
-            records = [record for record in records if str(record[0]) == self.settings[0]]
-        statistics = [entry for _, entry in records]
+            records = [entry for entry in records if str(entry.setting) == self.settings[0]]
         if self.update == "pooled":
-            statistics = [tf.nest.map_structure(lambda *sums: tf.add_n(sums), *statistics)]
-        return self._update(self._bases[""], statistics) if statistics else tf.no_op()
+            statistics = tf.nest.map_structure(lambda *sums: tf.add_n(sums), *(entry.statistics for entry in records))
+            records = [Record(None, statistics, sum(entry.count for entry in records))]
+        return self._update(self._bases[""], records) if records else tf.no_op()
+
+    def served_form(self, settings: Sequence) -> FixedLevels:
+        """The layer of a served network that knows `settings` by number."""
+        return FixedLevels(self.bits, settings if self.update == "private" else (), name=self.name, dtype=self.dtype_policy)

@@ -1,115 +1,99 @@
-"""What belongs to one training step: statistics gathered by its forward passes, tensors computed once."""
+"""What belongs to one training step, also inside conditions: what did not run does not move."""
 
-import threading
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-_local = threading.local()
+from quant.scope import Record, Same, StepScope, active_scope, apply_now, once, record, sum_over_replicas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+__all__ = ["Record", "Same", "StepScope", "cond", "once", "record", "sum_over_replicas", "switch_case"]
 
 
-class StepScope:
-    """Collects the statistics of every forward pass made inside it, and applies them together at the end.
-
-    A network that runs at several settings in one step calls each layer several times. Inside a scope
-    - `record` keeps what a layer measured, so that all passes use the values of the step's start and the result
-      does not depend on the order of execution;
-    - `once` computes a tensor (a quantized kernel, say) the first time and hands it out afterwards.
-
-    Outside a scope layers update their statistics at once, as Keras' own batch normalisation does.
-
-    Records are nests of tensors that may be *summed* over replicas. `apply` sums them over the replicas of a
-    `tf.distribute` strategy; `StepScope.merged` sums the scopes of several towers of a TensorFlow 1 graph.
-
-    Example:
-        with StepScope() as step:
-            loss = sum(objective(model(images, setting, training=True)) for setting in model.settings)
-        step.apply()
-    """
-
-    def __init__(self):
-        self._layers = {}
-        self._cache = {}
-
-    def __enter__(self):
-        self._outer = getattr(_local, "scope", None)
-        _local.scope = self
-        return self
-
-    def __exit__(self, *_):
-        _local.scope = self._outer
-        self._cache.clear()
-
-    @staticmethod
-    def merged(scopes):
-        """One scope whose records are the sums of the given ones, entry by entry."""
-        total = StepScope()
-        for key, (layer, records) in scopes[0]._layers.items():
-            columns = [scope._layers[key][1] for scope in scopes]
-            sums = [
-                (setting, tf.nest.map_structure(lambda *t: tf.add_n(t), *(column[i][1] for column in columns)))
-                for i, (setting, _) in enumerate(records)
-            ]
-            total._layers[key] = (layer, sums)
-        return total
-
-    @staticmethod
-    def joined(scopes):
-        """One scope for settings that ran in scopes of their own: their records one after another.
-
-        A record without a setting (of a kernel) is the same in every scope; the first is taken.
-        """
-        total = StepScope()
-        for number, scope in enumerate(scopes):
-            for key, (layer, records) in scope._layers.items():
-                new = [(setting, statistics) for setting, statistics in records if setting is not None or number == 0]
-                total._layers.setdefault(key, (layer, []))[1].extend(new)
-        return total
-
-    def records(self):
-        """Pairs of layer and its list of `(setting, statistics)`."""
-        return list(self._layers.values())
-
-    def apply(self):
-        """Hand every layer its records; returns the list of update operations."""
-        layers = list(self._layers.values())
-        tensors = sum_over_replicas([records for _, records in layers])
-        return [layer.apply_statistics(records) for (layer, _), records in zip(layers, tensors, strict=True)]
-
-
-def record(layer, setting, statistics):
-    """Give the layer's statistics to the active scope, or apply them now when there is none.
+def cond(predicate: tf.Tensor | bool, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:  # noqa: ANN401
+    """`tf.cond` for layers that gather statistics: those of the branch that ran move, the others stay.
 
     Args:
-        layer: owner; its `apply_statistics(records)` gets a list of `(setting, statistics)` in recorded order
-            and returns an operation.
-        setting: the setting of this pass, or None.
-        statistics: a nest of tensors that is summed over replicas.
+        predicate: scalar bool.
+        true_fn, false_fn: functions without arguments that return the same structure of tensors. In a graph each is traced
+            twice, the first time to find out what it measures.
+
+    Returns:
+        what the chosen function returns.
     """
-    scope = getattr(_local, "scope", None)
-    if scope is not None:
-        scope._layers.setdefault(id(layer), (layer, []))[1].append((setting, statistics))
-        return
-    update = layer.apply_statistics(sum_over_replicas([(setting, statistics)]))
-    if not tf.compat.v1.executing_eagerly_outside_functions():
-        layer.add_update(update)
+    if isinstance(predicate, bool):
+        return true_fn() if predicate else false_fn()
+    return _branched(lambda true, false: tf.cond(predicate, true, false), [true_fn, false_fn])
 
 
-def once(key, compute):
-    """The value of `compute()`, computed once per active scope and `key`; without a scope computed every time."""
-    scope = getattr(_local, "scope", None)
-    if scope is None:
-        return compute()
-    if key not in scope._cache:
-        scope._cache[key] = compute()
-    return scope._cache[key]
+def switch_case(index: tf.Tensor | int, branch_fns: Sequence[Callable[[], Any]]) -> Any:  # noqa: ANN401
+    """`tf.switch_case` for layers that gather statistics; see `cond`. An index out of range takes the last function."""
+    if isinstance(index, int):
+        return branch_fns[index if 0 <= index < len(branch_fns) else -1]()
+    return _branched(lambda *fns: tf.switch_case(index, list(fns)), list(branch_fns))
 
 
-def sum_over_replicas(records):
-    """Sum all tensors in the nest over the replicas of the current strategy; other leaves stay."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return records
-    leaves = tf.nest.flatten(records)
-    tensors = [leaf for leaf in leaves if tf.is_tensor(leaf)]
-    sums = iter(context.all_reduce("SUM", tensors))
-    return tf.nest.pack_sequence_as(records, [next(sums) if tf.is_tensor(leaf) else leaf for leaf in leaves])
+def _branched(run: Callable[..., Any], fns: list[Callable[[], Any]]) -> Any:  # noqa: ANN401
+    """`run(*fns)`, a condition; the records of all functions become its outputs and go to the active scope."""
+    if tf.executing_eagerly():
+        return run(*fns)
+    outer = active_scope()
+    if outer is None:
+        with StepScope() as scope:
+            result = _branched(run, fns)
+        for layer, records in scope.records():
+            apply_now(layer, records)
+        return result
+    found = [_trace(fn, outer) for fn in fns]
+    result, leaves = run(*(_with_records(fn, number, found, outer) for number, fn in enumerate(fns)))
+    for entries, tensors in zip(found, leaves, strict=True):
+        for (layer, key, like), flat in zip(entries, tensors, strict=True):
+            *statistics, count = flat
+            packed = tf.nest.pack_sequence_as(like.statistics, statistics)
+            outer.add(layer, Record(like.setting, packed, count), key)
+    return result
+
+
+def _trace(fn: Callable[[], Any], outer: StepScope) -> list[tuple[tf.keras.layers.Layer, Hashable, Record]]:
+    """What a function measures, found out in a graph that is thrown away."""
+    scopes = []
+
+    def traced() -> None:
+        with StepScope(outer) as scope:
+            fn()
+        scopes.append(scope)
+
+    tf.function(traced, autograph=False).get_concrete_function()
+    return scopes[-1].entries()
+
+
+def _with_records(fn: Callable[[], Any], number: int, found: list[list], outer: StepScope) -> Callable[[], Any]:
+    """`fn`, the branch of that number, returning its records and zeros for those of the others too."""
+
+    def branch() -> tuple[Any, list]:
+        with StepScope(outer) as scope:
+            result = fn()
+        own = scope.entries()
+        return result, [
+            [_leaves(record) for _, _, record in own]
+            if other == number
+            else [[_zeros(leaf, layer) for leaf in _leaves(record)] for layer, _, record in entries]
+            for other, entries in enumerate(found)
+        ]
+
+    return branch
+
+
+def _leaves(record: Record) -> list:
+    count = record.count
+    return [*tf.nest.flatten(record.statistics), count if tf.is_tensor(count) else tf.constant(float(count))]
+
+
+def _zeros(leaf: tf.Tensor, layer: tf.keras.layers.Layer) -> tf.Tensor:
+    if not leaf.shape.is_fully_defined():
+        raise ValueError(f"Statistics inside a condition must have a known shape. Received: {leaf.shape} of {layer.name!r}.")
+    return tf.zeros(leaf.shape, leaf.dtype)

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.data.sources import open_source
 
 from tests.data.conftest import write_pictures
 from tfres import calibrate, evaluate, export, profile, session, train
-from tfres.data.sources import open_source
 from tfres.evaluation.calibration import calibrate as calibrate_setting
-from tfres.recipe import RecipeError
+from tfres.errors import RecipeError
 from tfres.run import Run
 from tfres.settings import Branch, Setting, next_smaller
 

@@ -7,12 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+from tfres.data.errors import DataError
+from tfres.data.sources import open_source
 
 from tests.models.test_rsnet import tiny
 from tfres import cli, evaluate, export, train
 from tfres.data import prepare
-from tfres.data.errors import DataError
-from tfres.data.sources import open_source
 from tfres.evaluation import accuracy
 from tfres.layers import MultiResolutionCrop
 from tfres.recipe import DataRecipe, RecipeError
@@ -155,9 +155,10 @@ def _plain():
 
 
 def test_export_of_many_sizes_is_hardly_larger_than_of_one(tmp_path):
+    from tfres.families import from_preset
+
     from tfres.deploy import export_savedmodel
     from tfres.layers import MultiResolutionCrop
-    from tfres.models.presets import from_preset
 
     sizes = {}
     for resolutions in ((32,), (32, 28, 24, 20, 16)):

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.data.sources import open_source
 
 from tfres import adapt, evaluate, export, session, table, train
-from tfres.data.sources import open_source
 from tfres.evaluation import grid
-from tfres.recipe import RecipeError
+from tfres.errors import RecipeError
 from tfres.run import Run
 
 OPTIONS = ["--arch", "mutual_wideresnet10_2", "--sizes", "16", "12", "--fake", "--data.fake_size", "16", "--batch-size", "8"]
@@ -80,6 +80,7 @@ def test_grid_goes_on_where_it_was_interrupted(run, capsys, monkeypatch, tmp_pat
 def test_random_widths_and_sides_come_with_the_batch():
     """One number per step, the same for every picture and replica, another one in the next step."""
     from tfres.data.pipeline import training_batches
+
     from tfres.recipe import DataRecipe
 
     recipe = DataRecipe(source="fake", side=16, crop="none", rules="torchvision", batch_size=8, fake_size=16)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfres import calibrate, evaluate, export, session, train
-from tfres.recipe import RecipeError
+from tfres.errors import RecipeError
 from tfres.run import Run
 
 OPTIONS = ["--arch", "meta_resnet20", "--model.width_mult", "0.25", "--sizes", "16", "12", "--fake", "--data.fake_size", "16"]

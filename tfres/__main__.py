@@ -13,7 +13,7 @@ VERBS = {
     "convert": "a reference checkpoint as a run",
     "prepare": "class folders as TFRecord shards",
 }
-_MODULES = {"convert": "tfres.convert.__main__", "prepare": "tfres.data.prepare"}
+_MODULES = {"convert": "tfres.convert.__main__"}
 
 
 def main():

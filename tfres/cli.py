@@ -1,95 +1,143 @@
 """What the command lines share: parsing with helpful errors, exit codes, tables."""
 
+from __future__ import annotations
+
+import argparse
 import difflib
 import logging
 import re
 import sys
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TextIO
 
-import jsonargparse
+from tfres.errors import CheckpointError, DataError, RecipeError, UsageError, WorkerLost
+from tfres.recipe import build, describe, read_text
+from tfres.recipe.values import fields_of, words
 
-from tfres.recipe import RecipeError
+WRONG_USAGE, FAILURE, INTERRUPTED = 2, 1, 130
+MOST_SETTINGS = 4096
 
-WRONG_USAGE, FAILURE = 2, 1
 
-
-class Parser(jsonargparse.ArgumentParser):
-    """jsonargparse parser whose errors name the nearest option or recipe key; errors end with exit code 2.
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors name the nearest option; they end with exit code 2.
 
     Args:
-        synonyms: further option names that `tfres.options.expand` knows.
+        verb: name of the command.
+        example: what follows the command's name in the line of help that shows its use.
+        synonyms: further option names that are known.
+        others: as of `argparse.ArgumentParser`.
     """
 
-    def __init__(self, *args, synonyms=(), **kwargs):
-        super().__init__(*args, allow_abbrev=False, **kwargs)
-        self.synonyms = synonyms
+    def __init__(self, verb: str, example: str = "", synonyms: Iterable[str] = (), **others: Any) -> None:
+        prog = f"python -m tfres.{verb}"
+        epilog = others.pop("epilog", "") + (f"Example: {prog} {example}" if example else "")
+        super().__init__(prog=prog, epilog=epilog, allow_abbrev=False, **others)
+        self._synonyms = list(synonyms)
 
-    def error(self, message, *args, **kwargs):
-        message = str(message)
-        known = [*self.synonyms, *(o for action in self._actions for o in (*action.option_strings, action.dest))]
-        wrong = re.search(r"""(?:unrecognized arguments:|key|option)\s+['"]?(-{0,2}[\w.\-]+)""", message, re.IGNORECASE)
-        near = difflib.get_close_matches(wrong[1], known, n=1) if wrong and wrong[1] not in known else []
-        if near:
-            message += f" Did you mean `{near[0]}`?"
-        print(f"{self.prog}: error: {message}\nSee {self.prog} --help.", file=sys.stderr)
+    def error(self, message: str) -> NoReturn:
+        known = [*self._synonyms, *self._option_string_actions]
+        wrong = re.search(r"unrecognized arguments: (-{1,2}[\w.\-]+)", message)
+        near = difflib.get_close_matches(wrong[1], known, n=1) if wrong else []
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        print(f"{self.prog}: error: {message}.{hint}\nSee {self.prog} --help.", file=sys.stderr)
         sys.exit(WRONG_USAGE)
 
+    def add_fields(self, group: str, kind: type) -> None:
+        """Options `--group.field` for the fields of a dataclass of options; see `given_fields`."""
+        arguments = self.add_argument_group(f"fields of `{group}`")
+        for name, annotation in fields_of(kind).items():
+            text = "name of the network" if name == "arch" else describe(kind, name)
+            help_text = f"{text} ({words(annotation)})".replace("%", "%%")
+            arguments.add_argument(f"--{group}.{name}", default=argparse.SUPPRESS, metavar="VALUE", help=help_text)
 
-def run_main(main, argv=None):
+
+def given_fields(arguments: argparse.Namespace, group: str, kind: type) -> dict[str, Any]:
+    """Values of the fields of a group that the command line gives.
+
+    Raises:
+        RecipeError: a value of another type.
+    """
+    texts = {name.removeprefix(f"{group}."): text for name, text in vars(arguments).items() if name.startswith(f"{group}.")}
+    return {name: read_text(f"{group}.{name}", text, fields_of(kind)[name]) for name, text in texts.items()}
+
+
+def options_of(arguments: argparse.Namespace, group: str, kind: type) -> Any:
+    """The dataclass of a group from the command line alone."""
+    return build(kind, given_fields(arguments, group, kind), f"{group}.")
+
+
+def whole(text: str) -> int:
+    """Type of an option: a positive whole number."""
+    value = _number(text, int)
+    if not 0 < value < 2**31:
+        raise argparse.ArgumentTypeError(f"must be a positive whole number. Received: {text!r}")
+    return value
+
+
+def positive(text: str) -> float:
+    """Type of an option: a positive number."""
+    value = _number(text, float)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be a positive number. Received: {text!r}")
+    return value
+
+
+def _number(text: str, kind: type) -> Any:
+    try:
+        return read_text("value", text, kind)
+    except RecipeError:
+        return 0
+
+
+def numbers(kind: Callable[[str], float], texts: Sequence[str] | None, name: str) -> list[Any] | None:
+    """Numbers and ranges `low:high:step` (both ends belong to them) of an option.
+
+    Raises:
+        RecipeError: something else, or too many.
+    """
+    if texts is None:
+        return None
+    found: list[Any] = []
+    for text in texts:
+        parts = text.split(":")
+        values = [read_text(name, part, kind) for part in parts]
+        if len(values) not in (1, 3) or min(values) <= 0 or values[0] > values[-2 if len(values) == 3 else -1]:
+            raise RecipeError(f"`{name}` must be positive numbers or ranges low:high:step. Received: {text!r}.")
+        low, high, step = values if len(values) == 3 else (values[0], values[0], 1)
+        count = int((high - low) / step + 1e-9) + 1
+        if count + len(found) > MOST_SETTINGS:
+            raise RecipeError(f"`{name}` must be at most {MOST_SETTINGS} numbers. Received: {text!r}.")
+        found += [round(low + i * step, 10) for i in range(count)] + ([high] if low + (count - 1) * step < high - 1e-9 else [])
+    if len(set(found)) < len(found):
+        raise RecipeError(f"`{name}` must be distinct. Received: {' '.join(texts)}.")
+    return found
+
+
+def run_main(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> NoReturn:
     """Call a command's `main(argv)`; turn known errors into one line and an exit code.
 
-    Wrong usage (options, recipe, checkpoint or data that do not fit) ends with 2, failures while running with 1.
+    Wrong usage (options, recipe, files that are not what was asked for) ends with 2, failures while running with 1.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         sys.exit(main(argv))
-    except RecipeError as error:
+    except UsageError as error:
         code, message = WRONG_USAGE, error
     except KeyboardInterrupt:
-        code, message = 130, "interrupted; the same command goes on from the last checkpoint"
-    except Exception as error:
-        from tfres.data.errors import DataError, SourceError
-        from tfres.engines.checkpoints import CheckpointError
-        from tfres.engines.strategies import WorkerLost
-        from tfres.engines.training import NonFiniteLoss
-
-        if not isinstance(error, (DataError, CheckpointError, NonFiniteLoss, WorkerLost, OSError)):
-            raise
-        code, message = WRONG_USAGE if isinstance(error, SourceError) else FAILURE, error
+        code, message = INTERRUPTED, "interrupted; the same command goes on from the last checkpoint"
+    except (CheckpointError, DataError, ArithmeticError, OSError, WorkerLost) as error:
+        code, message = FAILURE, error
     print(f"error: {message}", file=sys.stderr)
     sys.exit(code)
 
 
-def add_calibration_options(parser):
-    """Options `--batches` and `--cut` of the pictures that statistics are measured on."""
-    parser.add_argument("--batches", type=int | None, help="of calibration: training batches per resolution, default 16")
-    parser.add_argument(
-        "--cut",
-        type=Literal["training", "evaluation"] | None,
-        help="of calibration: pictures cut as in training (random crops, flips; the default) or as in evaluation",
-    )
-
-
-def calibration_options(arguments, used=True):
-    """Number of batches and the cut of a command's arguments.
-
-    Raises:
-        RecipeError: not positive, or given where nothing is calibrated.
-    """
-    for name in ("batches", "cut"):
-        if not used and arguments[name] is not None:
-            raise RecipeError(f"`{name}` needs something to calibrate. Received: {name}={arguments[name]}.")
-    batches = 16 if arguments.batches is None else arguments.batches
-    if batches < 1:
-        raise RecipeError(f"`batches` must be positive. Received: batches={batches}.")
-    return batches, arguments.cut or "training"
-
-
-def print_table(rows, columns, file=None):
-    """Print rows (mappings) as an aligned table.
+def print_table(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[tuple[str, str, str]], file: TextIO | None = None
+) -> None:
+    """Print rows as an aligned table.
 
     Args:
-        rows: list of mappings.
+        rows: mappings.
         columns: list of `(key, heading, format)`; missing values print as a dash.
         file: default standard output.
     """

@@ -27,3 +27,7 @@ class DataError(ValueError):
 
 class SourceError(DataError, UsageError):
     """The named source of data is not one: wrong usage."""
+
+
+class WorkerLost(RuntimeError):
+    """A worker of a run on several machines stopped answering."""

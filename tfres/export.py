@@ -1,50 +1,54 @@
 """`python -m tfres.export`: a run as a TF Serving model folder."""
 
-import json
+from __future__ import annotations
+
 import logging
-import sys
-from typing import Literal
+from collections.abc import Sequence
 
-from tfres.cli import Parser, run_main
-from tfres.recipe import RecipeError
+from tfres.cli import Parser, numbers, run_main
+from tfres.errors import RecipeError
+from tfres.files import checked_name
 
 
-def make_parser():
-    parser = Parser(
-        prog="python -m tfres.export",
-        description="Write OUT/NAME/VERSION/ with one signature per resolution.",
-        epilog="Example: python -m tfres.export --run runs/latest --out exported/",
+def make_parser() -> Parser:
+    """The parser."""
+    text = "Write OUT/NAME/VERSION/ with one signature per setting."
+    parser = Parser("export", "--run runs/latest --out exported/", description=text)
+    parser.add_argument("--run", default="runs/latest", help="folder of the run")
+    parser.add_argument("--out", default="exported", help="folder that holds models")
+    parser.add_argument("--name", help="name of the model; default the run's")
+    parser.add_argument("--size", nargs="+", help="only the signatures of these resolutions")
+    form = (
+        "shared: one network serves all settings, also untrained resolutions (serve_any); generated kernels are generated per "
     )
-    parser.add_argument("--run", type=str, default="runs/latest", help="folder of the run")
-    parser.add_argument("--out", type=str, default="exported", help="folder that holds models")
-    parser.add_argument("--name", type=str | None, help="name of the model; default the run's")
-    parser.add_argument("--size", type=int, nargs="+", help="only the signatures of these resolutions")
-    parser.add_argument(
-        "--form",
-        type=Literal["shared", "separate"],
-        default="shared",
-        help="shared: one network serves all resolutions, also untrained ones (serve_any); a SAN generates its kernels per "
-        "call. separate: a plain network per resolution with fixed kernels",
-    )
+    form += "call. separate: a plain network per setting with fixed kernels"
+    parser.add_argument("--form", choices=("shared", "separate"), default="shared", help=form)
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command."""
     arguments = make_parser().parse_args(argv)
+    sizes = numbers(int, arguments.size, "size")
+    if arguments.name is not None:
+        checked_name("name", arguments.name)
 
-    from tfres import session
-    from tfres.deploy import export_savedmodel
+    from tfres.deploy.savedmodel import export_savedmodel
+    from tfres.evaluation.requests import chosen_settings
+    from tfres.families.networks import load_network, read_run_recipe
     from tfres.run import Run
+    from tfres.tasks import find_task
 
     for noisy in ("tensorflow", "absl"):  # names of inner inputs and where the assets are
         logging.getLogger(noisy).setLevel(logging.ERROR)
     run = Run(arguments.run)
-    model, crop = session.load_run(run)
-    table = json.loads(run.table.read_text()) if run.table.exists() else None
-    name, rules = arguments.name or run.name, run.recipe().data.rules
+    recipe, network, classes = read_run_recipe(run), load_network(run), run.facts()["classes"]
+    task = find_task(recipe.task).task(recipe.data, classes, recipe.model.classes)
+    settings = None if sizes is None else chosen_settings(network, sizes, None)
+    table = run.read_table() if run.table.exists() else None
     try:
         path = export_savedmodel(
-            model, crop, arguments.out, name, run.facts()["classes"], table, rules, arguments.size, arguments.form
+            network, task, arguments.out, arguments.name or run.name, classes, table, settings, arguments.form
         )
     except ValueError as error:
         raise RecipeError(str(error)) from error
@@ -53,4 +57,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    run_main(main, sys.argv[1:])
+    run_main(main)

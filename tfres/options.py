@@ -1,5 +1,21 @@
-"""The reference script's option names, as synonyms of recipe fields."""
+"""Option names of the reference's script as synonyms of recipe fields, and what they name."""
 
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tfres.errors import RecipeError
+from tfres.files import checked_name
+
+if TYPE_CHECKING:
+    from tfres.recipe import Recipe
+
+ACTIONS = {"d": "delete", "b": "backup", "k": "resume", "n": "new", "q": "quit"}
 # Synonym -> (option, value); a value of None takes the next argument, `[]` all that follow up to the next option.
 SYNONYMS = {
     "--arch": ("--model.arch", None),
@@ -22,8 +38,8 @@ SYNONYMS = {
     "--step": ("--training.step_epochs", None),
     "--gamma": ("--training.decay", None),
     "--warmup": ("--training.warmup_epochs=5", ""),
-    "--kd": ("--training.kd=true", ""),
-    "--kd-type": ("--training.kd_type", None),
+    "--kd": ("--objective.kd=true", ""),
+    "--kd-type": ("--objective.kd_type", None),
     "--epochs": ("--training.epochs", None),
     "--engine": ("--training.engine", None),
     "--strategy": ("--training.strategy", None),
@@ -39,33 +55,30 @@ HELP = "Synonyms: " + ", ".join(
 )
 
 
-def expand(argv):
-    """The command line with synonyms replaced by recipe fields, and the recipe file in front so that options win.
+def expand(argv: Sequence[str]) -> list[str]:
+    """The command line with synonyms replaced by recipe fields.
 
     Underscores and hyphens in names are the same (`--batch_size`, `--batch-size`).
 
     Example:
         >>> expand(["--qw", "2", "--sizes", "32", "24", "--kd", "--recipe", "x.yaml"])
-        ['--recipe', 'x.yaml', '--model.weight_bits=2', '--model.resolutions=[32,24]', '--training.kd=true']
+        ['--model.weight_bits=2', '--model.resolutions=[32,24]', '--objective.kd=true', '--recipe', 'x.yaml']
     """
-    front, rest = [], []
-    arguments = list(argv)
+    expanded, arguments = [], list(argv)
     while arguments:
         word, equals, value = arguments.pop(0).partition("=")
         name = _LETTERS.get(word, word)
         name = name.replace("_", "-") if "." not in name else name
-        if name == "--recipe" and (equals or arguments):
-            front += ["--recipe", value if equals else arguments.pop(0)]
-        elif name not in SYNONYMS:
-            rest.append(word + equals + value)
+        if name not in SYNONYMS:
+            expanded.append(word + equals + value)
         else:
-            rest.append(_replace(*SYNONYMS[name], [value] if equals else None, arguments))
-    return front + rest
+            expanded.append(_replace(*SYNONYMS[name], [value] if equals else None, arguments))
+    return expanded
 
 
-def _replace(option, form, given, arguments):
+def _replace(option: str, form: str | list | None, given: list[str] | None, arguments: list[str]) -> str:
     if form == "":
-        return option if given is None else f"{option.split('=')[0]}={given[0]}"
+        return option if given is None else f"{option.split('=', maxsplit=1)[0]}={given[0]}"
     if form == []:
         values = given or []
         while given is None and arguments and _is_value(arguments[0]):
@@ -77,5 +90,63 @@ def _replace(option, form, given, arguments):
     return f"{option}={form.format(value) if form else value}"
 
 
-def _is_value(word):
+def _is_value(word: str) -> bool:
     return not word.startswith("-") or word[1:].replace(".", "", 1).isdigit()
+
+
+def evaluation(argv: Sequence[str]) -> list[str]:
+    """The command line of `tfres.evaluate` for the reference's `--eval -ec RUN [-es SIZE] [-eos SIZE] [--fix_mean_var]`.
+
+    Raises:
+        RecipeError: options that do not go together.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tfres.train --eval", allow_abbrev=False)
+    parser.add_argument("--eval", action="store_true")
+    parser.add_argument("-ec", required=True, help="run folder to evaluate")
+    parser.add_argument("-es", help="size to evaluate at; default all")
+    parser.add_argument("-eos", help="trained size whose batch norms are used at size -es")
+    parser.add_argument("--fix_mean_var", action="store_true", help="mean and variance from the run with -eos replaced by -es")
+    given = parser.parse_args(argv)
+    if given.fix_mean_var and given.eos is None:
+        raise RecipeError("`--fix_mean_var` needs `-eos SIZE`.")
+    words = ["--run", given.ec]
+    words += [] if given.es is None else ["--size", given.es]
+    words += [] if given.eos is None else ["--evaluation.norms_of", given.eos]
+    if given.fix_mean_var:
+        words += ["--evaluation.statistics_run", given.ec.replace(str(given.eos), str(given.es))]
+    return words
+
+
+def run_name(recipe: Recipe, arguments: argparse.Namespace) -> pathlib.Path:
+    """The run's folder: as given, or runs/ and a name made of what the reference's log directories name.
+
+    Raises:
+        RecipeError: a note that is no part of a name.
+    """
+    for option in ("note", "logdir_id"):
+        if getattr(arguments, option):
+            checked_name(option, getattr(arguments, option))
+    if arguments.run is not None:
+        if not arguments.run.strip():
+            raise RecipeError(f"`run` must be a folder. Received: run={arguments.run!r}.")
+        return pathlib.Path(arguments.run)
+    source, usual = recipe.data.source, type(recipe.data)().source
+    parts = [recipe.model.arch, *_given(recipe.model, ("arch",)), *_given(recipe.objective)]
+    parts += [pathlib.Path(source).name.split("*")[0]] if source != usual else []
+    parts += [arguments.note] if arguments.note else []
+    return pathlib.Path("runs") / ("-".join(part for part in parts if part) + arguments.logdir_id)
+
+
+def _given(group: Any, names: Sequence[str] = ()) -> list[str]:
+    """Values of a group's fields that are not the usual ones, as parts of a name."""
+    texts = []
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        usual = field.default_factory() if field.default is dataclasses.MISSING and field.name not in names else field.default
+        if field.name in names or value == usual or value is None:
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        texts.append(
+            field.name if value is True or len(text) > 40 or isinstance(value, dict) else re.sub(r"[^\w.,]", "", text)
+        )
+    return texts

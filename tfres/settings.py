@@ -107,7 +107,8 @@ class Setting:
         fields = {}
         for part in value.split("-") if isinstance(value, str) else [""]:
             part = f"r{part}" if part == value and re.fullmatch(_NUMBER, part) else part
-            axis, match = next(((axis, m) for axis, form in _PARTS.items() if (m := form.fullmatch(part))), (None, None))
+            matches = [(axis, form.fullmatch(part)) for axis, form in _PARTS.items()]
+            axis, match = next(((axis, match) for axis, match in matches if match), (None, None))
             if axis is None or axis in fields:
                 raise ValueError(
                     "A setting looks like 'r160', 'r512x1024', 'r160-w0.75', 'exit3' or 'netA', every axis at most once. "

@@ -9,12 +9,12 @@ import pathlib
 import tempfile
 
 import tensorflow as tf
+from tfres.models.presets import from_preset
 
 from experiments.benchmarks.steps import BATCH, compiled_step
 from experiments.benchmarks.timing import interleaved, report
 from tfres.deploy import export_savedmodel
 from tfres.layers import MetaConv2D, MultiResolutionCrop
-from tfres.models.presets import from_preset
 from tfres.objectives import ScaleDistillation
 
 SIZES = (224, 192, 160, 128, 96)

@@ -19,10 +19,10 @@ import time
 
 import numpy as np
 import tensorflow as tf
+from tfres.data.sources import open_source
 
 from experiments.benchmarks.timing import report
 from tfres.data import pipeline, records, transforms
-from tfres.data.sources import open_source
 from tfres.recipe import DataRecipe
 
 SIZES, BATCH, ROUNDS = (224, 192, 160, 128, 96), 32, 5

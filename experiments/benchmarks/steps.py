@@ -2,11 +2,11 @@
 
 import numpy as np
 import tensorflow as tf
+from tfres.models.presets import from_preset
 
 from tfres.engines import gradients
 from tfres.engines.optimizer import MomentumSGD
 from tfres.layers import MultiResolutionCrop
-from tfres.models.presets import from_preset
 
 BATCH = 32
 

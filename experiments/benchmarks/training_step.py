@@ -7,12 +7,12 @@ them out one by one.
 
 import numpy as np
 import tensorflow as tf
+from tfres.models.presets import from_preset
 
 from experiments.benchmarks.timing import interleaved, report
 from quant import StepScope
 from tfres.engines.optimizer import MomentumSGD
 from tfres.layers import MultiResolutionCrop
-from tfres.models.presets import from_preset
 from tfres.objectives import EnsembleDistillation
 
 BATCH, ONE, FIVE = 128, (32,), (32, 28, 24, 20, 16)

@@ -17,13 +17,13 @@ import time
 
 import numpy as np
 import tensorflow as tf
+from tfres.evaluation.grid import grid
+from tfres.models.presets import from_preset
 
 from experiments.benchmarks.timing import interleaved, report
 from tfres.deploy import export_savedmodel
-from tfres.evaluation.grid import grid
 from tfres.layers import MultiResolutionCrop
 from tfres.layers.slimmable import SlimmableBatchNorm
-from tfres.models.presets import from_preset
 from tfres.objectives import MutualLearning
 from tfres.settings import Branch, Setting
 

@@ -11,10 +11,11 @@ budget. Writes `docs/results/mutualnet_cifar10.json`, `.md`, `.png` and `mutualn
 import argparse
 import json
 
-from experiments import comparison
-from tfres import session
 from tfres.data.sources import open_source
 from tfres.evaluation.accuracy import evaluate
+
+from experiments import comparison
+from tfres import session
 from tfres.evaluation.latency import machine
 from tfres.files import write_text
 from tfres.run import Run

@@ -9,12 +9,13 @@ not repeated. Writes `docs/results/san_flowers5.json`, `.md`, `.png`.
 import argparse
 import json
 
+from tfres.data.sources import open_source
+from tfres.evaluation.sweep import sweep
+
 from experiments import comparison
 from experiments.rsnet.results_flowers5 import COMMON, SIZES, trained
 from tfres import session
-from tfres.data.sources import open_source
 from tfres.evaluation.latency import machine
-from tfres.evaluation.sweep import sweep
 from tfres.files import write_text
 from tfres.run import Run
 from tfres.settings import INFERENCE

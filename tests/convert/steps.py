@@ -5,11 +5,12 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.tasks.classification.losses import kl_divergence
 
 from quant import StepScope
 from tests.reference import relative, standard_images
+from tests.tasks.fakes import classification
 from tfres.engines.optimizer import MomentumSGD
-from tfres.objectives.classification import kl_divergence
 
 
 def training_steps(reference, model, objective, reference_name):
@@ -28,11 +29,11 @@ def training_steps(reference, model, objective, reference_name):
     named = {reference_name(v.name.removesuffix(":0")): v for v in model.weights}
     trained = {name: v for name, v in named.items() if v.trainable}
     images = {size: standard_images(2, size).astype(np.float64) for size in sizes}
-    optimizer = MomentumSGD(0.1, 0.9, nesterov=False)
+    optimizer, task = MomentumSGD(0.1, 0.9, nesterov=False), classification(model.options.classes)
     for figures in reference["outputs"]:
         before = {name: v.numpy() for name, v in trained.items()}
         with StepScope() as step, tf.GradientTape() as tape:
-            outcome = objective(model, images, labels)
+            outcome = objective(model, images, labels, task)
             cost = tf.add_n(list(outcome.terms.values()))
         gradients = dict(zip(trained, tape.gradient(cost, list(trained.values())), strict=True))
         _compare_losses(outcome, figures, sizes)
@@ -47,13 +48,13 @@ def training_steps(reference, model, objective, reference_name):
             for name, norm in figures[group].items():
                 if name in named:
                     assert np.linalg.norm(named[name]) == pytest.approx(norm, rel=1e-5), name
-        yield figures, types.SimpleNamespace(terms=outcome.terms, logits=outcome.logits, alpha=before.get("alpha"))
+        yield figures, types.SimpleNamespace(terms=outcome.terms, outputs=outcome.outputs, alpha=before.get("alpha"))
 
 
 def _compare_losses(outcome, figures, sizes):
     terms, loss = outcome.terms, figures["loss"]
     np.testing.assert_allclose([terms[f"cross_entropy_r{size}"] for size in sizes], loss["ce"], rtol=1e-5)
-    students = [outcome.logits[f"r{size}"] for size in sizes]
+    students = [outcome.outputs[f"r{size}"] for size in sizes]
     assert float(kl_divergence(*students)) == pytest.approx(loss["kl_topdown"]["1<-0"], rel=1e-5)
     total = sum(float(value) for name, value in terms.items() if name != "weight_decay")
     assert total == pytest.approx(loss["total"], rel=1e-5)

@@ -9,7 +9,7 @@ from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.errors import CheckpointError, RecipeError
 from tfres.run import Run
-from tfres.session import load_run
+from tfres.families.networks import load_network, read_run_recipe
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,8 @@ def test_command_makes_a_run(tensors, tmp_path, capsys):
     arguments = ["rsnet_quant", "resnet18", prefix, "--out", str(out)]
     assert convert_main(arguments) == 0
     assert capsys.readouterr().out.strip() == str(out)
-    model, crop = load_run(Run(out))
-    assert crop.channel_order == "bgr" and crop.resize == "nearest"
+    model, data = load_network(Run(out)), read_run_recipe(Run(out)).data
+    assert data.channel_order == "bgr" and data.resize == "nearest"
     x = tf.zeros([1, 32, 32, 3])
     expected = from_reference("rsnet_quant", "resnet18", tensors)(x, setting=32)
     np.testing.assert_array_equal(model(x, setting=32), expected)

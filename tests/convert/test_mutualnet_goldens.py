@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from quant import StepScope
+from quant import At, StepScope
 from tests.reference import fill, generator, observe, relative, standard_images
+from tests.tasks.fakes import classification
 from tfres.convert import from_reference
 from tfres.convert.mutualnet import reference_name
 from tfres.engines.optimizer import MomentumSGD
@@ -81,12 +82,12 @@ def test_training_steps_in_float64(converted, name):
         x = pictures.standard_normal((batch, 3, sides[0], sides[0])).astype("f").transpose(0, 2, 3, 1).astype("d")
         labels = tf.constant(answers.integers(0, settings["num_classes"], batch), tf.int32)
         subnets = {
-            f"{i}": (Setting(width_mult=s["width"]), _resized(x, s["resolution"])) for i, s in enumerate(figures["subnets"])
+            f"{i}": (At(Setting(width_mult=s["width"])), _resized(x, s["resolution"])) for i, s in enumerate(figures["subnets"])
         }
         del subnets["0"]
         before = {key: v.numpy() for key, v in trained.items()}
         with StepScope() as step, tf.GradientTape() as tape:
-            outcome = objective.sandwich(model, tf.constant(x), labels, subnets)
+            outcome = objective.sandwich(model, tf.constant(x), labels, classification(settings["num_classes"]), subnets)
             loss = tf.add_n(list(outcome.terms.values()))
         terms = ["cross_entropy", *(f"distillation_{key}" for key in subnets)]
         np.testing.assert_allclose([outcome.terms[t] for t in terms], [s["loss"] for s in figures["subnets"]], rtol=1e-6)
@@ -104,7 +105,7 @@ def test_training_steps_in_float64(converted, name):
         _compare_statistics(named, figures["bn_after_step"])
         for width in sorted(settings["width_mult_list"], reverse=True):  # the reference's log pass moves them again
             with StepScope() as step:
-                model.logits(tf.constant(x), Setting(width_mult=width), training=True)
+                model.run(tf.constant(x), At(Setting(width_mult=width)), training=True)
             step.apply()
         _compare_statistics(named, figures["bn_after_log_pass"])
 
@@ -130,15 +131,15 @@ def test_calibration(converted, name):
     for figures in reference["outputs"]:
         at = figures["setting"]
         setting = Setting(at["resolution"], at["width"])
-        slot = Setting(width_mult=at["width"])
-        wider = model.extended({setting: model.branch(slot, setting)})
+        plain = model.materialize(setting, model.uncalibrated(setting))
         pictures = generator(2026)
         crop = _plain_crop(at["resolution"])
         batches = []
         for _ in range(at["batches_consumed"]):
             x = pictures.standard_normal((8, 3, at["image"], at["image"])).astype("f").transpose(0, 2, 3, 1)
             batches.append(crop.at(tf.constant(x), at["resolution"]))
-        calibrate(wider, setting, batches)
+        calibrate(plain, batches)
+        wider = model.extended({setting: plain.private_values(setting, setting)})
         slots = {str(setting): reference["settings"]["width_mult_list"].index(at["width"])}
         named = {
             reference_name(v.name.removesuffix(":0"), slots, arch): v.numpy()

@@ -4,7 +4,8 @@ import inspect
 
 import pytest
 
-from tfres.convert import FAMILIES, load_family, names, pretrained
+from tfres.convert import FAMILIES, load_family, names
+from tfres.models.rsnet import pretrained
 
 
 def _mutualnet(settings):

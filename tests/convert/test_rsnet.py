@@ -8,13 +8,14 @@ import pytest
 import tensorflow as tf
 
 from tests.reference import fill, generator
-from tfres import evaluate, export, session, train
+from tfres import evaluate, export, train
 from tfres.cli import run_main
 from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.convert.rsnet import reference_name
 from tfres.errors import CheckpointError, RecipeError
-from tfres.models.presets import from_preset
+from tfres.families import from_preset
+from tfres.families.networks import load_network, read_run_recipe
 from tfres.run import Run
 
 SIZES = [64, 48]
@@ -89,13 +90,12 @@ def test_command(state, checkpoint, tmp_path, capsys, legacy):
     arguments = ["rsnet", "parallel_resnet18", checkpoint(legacy), "--sizes", "64", "48", "--out", str(out), "--data", "fake"]
     assert convert_main(arguments) == 0
     assert capsys.readouterr().out.strip() == str(out)
-    model, crop = session.load_run(Run(out))
+    model, data = load_network(Run(out)), read_run_recipe(Run(out)).data
     expected = from_reference("rsnet", "parallel_resnet18", state, sizes=SIZES)
     x = tf.constant(generator(0).uniform(size=(2, 48, 48, 3)), tf.float32)
     np.testing.assert_array_equal(model(x, setting=48), expected(x, setting=48))
-    data = Run(out).recipe()["data"]
-    assert (crop.resize, crop.mean, crop.std, crop.channel_order) == ("bilinear", [0] * 3, [1] * 3, "rgb")
-    assert (data["rules"], data["flip"]) == ("torchvision", "independent")
+    assert (data.resize, data.mean, data.std, data.channel_order) == ("bilinear", [0] * 3, [1] * 3, "rgb")
+    assert (data.rules, data.flip) == ("torchvision", "independent")
     if not legacy:  # it evaluates, exports and fine-tunes like a run of ours
         assert evaluate.main(["--run", str(out)]) == 0
         assert export.main(["--run", str(out), "--out", str(tmp_path / "exported")]) == 0

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.families import from_preset
 
+from quant import At
 from tests.reference import generator
-from tfres import evaluate, export, session
+from tfres import evaluate, export
 from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.convert.san import reference_name
-from tfres.models.presets import from_preset
+from tfres.families.networks import load_network
 from tfres.run import Run
 
 SIZES = [64, 48]
@@ -48,7 +50,7 @@ def test_every_tensor_finds_its_place(arch):
     depthwise, theirs = arch == "meta_mobilenetv2", "features.2.fc2" if arch == "meta_mobilenetv2" else "layer2.0.fc2"
     ours = "backbone/block1/depthwise/" if depthwise else "backbone/group1/block0/conv2/"
     layer = next(x for x in model._flatten_layers() if hasattr(x, "slope") and x.slope.name.startswith(ours))
-    kernel = layer.generated_kernel("r48").numpy()
+    kernel = layer.generated_kernel(At("r48")).numpy()
     height, width, inputs, outputs = kernel.shape
     line = 0.6 * state[f"module.{theirs}.weight"][:, 0] + state[f"module.{theirs}.bias"]
     expected = line.reshape([inputs, 1, height, width] if depthwise else [outputs, inputs, height, width])
@@ -75,7 +77,7 @@ def test_command(tmp_path, capsys):
     arguments = ["san", "meta_mobilenetv2", str(tmp_path / "model_best.pth.tar"), "--sizes", "64", "48", "--data", "fake"]
     assert convert_main([*arguments, "--out", str(out)]) == 0
     capsys.readouterr()
-    model, _ = session.load_run(Run(out))
+    model = load_network(Run(out))
     expected = from_reference("san", "meta_mobilenetv2", state, sizes=SIZES)
     x = tf.constant(generator(0).uniform(size=(2, 48, 48, 3)), tf.float32)
     np.testing.assert_array_equal(model(x, setting=48), expected(x, setting=48))

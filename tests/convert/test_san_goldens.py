@@ -6,11 +6,13 @@ import tensorflow as tf
 
 from tests.convert.steps import training_steps
 from tests.reference import fill, observe, relative, standard_images
+from quant import At
 from tfres.convert import from_reference
 from tfres.convert.san import reference_name
-from tfres.evaluation.inference import for_inference
+from tfres.evaluation.calibration import calibrate
 from tfres.layers import MetaConv2D
 from tfres.objectives import ScaleDistillation
+from tfres.settings import Setting
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_network(converted):
     }
     assert len(metas) == len(reference["generated"])
     for figures in reference["generated"]:
-        kernels = [metas[figures["layer"]].generated_kernel(f"r{size}").numpy().transpose(3, 2, 0, 1) for size in sizes]
+        kernels = [metas[figures["layer"]].generated_kernel(At(f"r{size}")).numpy().transpose(3, 2, 0, 1) for size in sizes]
         assert list(kernels[0].shape) == figures["kernel_shape"]
         np.testing.assert_allclose([np.linalg.norm(k) for k in kernels], figures["l2"], rtol=1e-5)
         np.testing.assert_allclose([k.ravel()[:4] for k in kernels], figures["first4"], rtol=1e-4, atol=1e-7)
@@ -77,14 +79,20 @@ def test_inference_modes(converted, name):
     def pictures(size):
         return [tf.constant(standard_images(batch["batch"], size, batch["seed"])) for batch in batches]
 
-    model = for_inference(trained, sizes, MODES[name], pictures)
+    mode = MODES[name]
+    privates = {Setting(size): trained.unseen(Setting(size), mode) for size in sizes if size not in (224, 192, 160, 128, 96)}
+    model = trained.extended(privates)
     assert [model.encoding(size) for size in sizes] == pytest.approx(output["setting"]["scale_encoding"])
+    networks = {size: model.materialize(size) for size in sizes}
+    if mode.endswith("calibration"):
+        for size, network in networks.items():
+            calibrate(network, pictures(size))
     for branch, size in enumerate(sizes):
-        logits = model(standard_images(2, size), setting=size)
+        logits = networks[size](standard_images(2, size))
         assert relative(np.asarray(logits)[:, :100], output["logits"][branch]) < 1e-4
         assert np.linalg.norm(logits) == pytest.approx(output["l2"][branch], rel=1e-4)
     norms = output.get("bn_stat_norms") or output.get("bn_tensor_norms") or {}
-    named = {reference_name(v.name.removesuffix(":0"), sizes, False, False): v for v in _sized(model, sizes)}
+    named = {reference_name(v.name.removesuffix(":0"), sizes, False, False): v for network in networks.values() for v in _sized(network, sizes)}
     for tensor, norm in norms.items():
         if tensor in named:
             assert np.linalg.norm(named[tensor]) == pytest.approx(norm, rel=1e-4), tensor

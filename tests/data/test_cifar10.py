@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfres.data import cifar10
-from tfres.data.errors import DataError
+from tfres.errors import DataError
 
 
 @pytest.fixture
@@ -42,4 +42,11 @@ def test_no_route_tells_all_reasons(tmp_path, monkeypatch):
 def test_other_content_is_refused(small, tmp_path):
     np.savez(tmp_path / "cifar10.npz", *small[:3], np.array([9]))
     with pytest.raises(DataError, match="is not CIFAR-10"):
+        cifar10.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut off"])
+def test_damaged_file_is_named(tmp_path, content):
+    (tmp_path / "cifar10.npz").write_bytes(content)
+    with pytest.raises(DataError, match="cifar10.npz is damaged"):
         cifar10.load(tmp_path)

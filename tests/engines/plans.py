@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from tfres import session
 from tfres.engines.training import Plan, epoch_steps, starting_values
+
+from tfres import session
 from tfres.models.rsnet import RSNet
 from tfres.recipe import DataRecipe, ModelRecipe, Recipe, TrainingRecipe
 from tfres.run import Run

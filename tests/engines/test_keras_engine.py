@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from tfres.engines.checkpoints import AVERAGE
+from tfres.engines.training import load_weights
 
 from tests.engines.plans import make_recipe
 from tests.engines.test_training import _final
@@ -9,8 +11,6 @@ from tests.models.test_rsnet import tiny
 from tests.reference import relative
 from tfres import session
 from tfres.engines import latest_checkpoint, read_checkpoint, train
-from tfres.engines.checkpoints import AVERAGE
-from tfres.engines.training import load_weights
 from tfres.recipe import DataRecipe, ModelRecipe, Recipe, RecipeError, TrainingRecipe
 from tfres.run import Run
 

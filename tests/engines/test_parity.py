@@ -6,12 +6,12 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.data.pipeline import training_batches
+from tfres.engines.training import variable_name, weights_by_name
 
 from tests.engines.plans import build_model, replan
 from tests.reference import relative
-from tfres.data.pipeline import training_batches
 from tfres.engines import keras_engine, tensorpack_engine
-from tfres.engines.training import variable_name, weights_by_name
 
 tf1 = tf.compat.v1
 

@@ -12,13 +12,13 @@ import time
 
 import numpy as np
 import pytest
+from tfres.data.errors import DataError
+from tfres.engines.checkpoints import CheckpointError, clean, find_checkpoint
+from tfres.engines.training import NonFiniteLoss, load_weights
 
 from tests.engines.plans import build_model, make_plan, make_recipe
 from tests.reference import relative
-from tfres.data.errors import DataError
 from tfres.engines import latest_checkpoint, read_checkpoint, train
-from tfres.engines.checkpoints import CheckpointError, clean, find_checkpoint
-from tfres.engines.training import NonFiniteLoss, load_weights
 from tfres.run import Run
 
 ENGINES = ["keras", "tensorpack"]

@@ -1,5 +1,7 @@
 """All resolutions from one uint8 crop."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -91,7 +93,7 @@ def test_config_and_errors():
     assert MultiResolutionCrop.from_config(layer.get_config()).get_config() == layer.get_config()
     with pytest.raises(ValueError, match="`resize` must be one of nearest.*resize='cubic'"):
         MultiResolutionCrop([8], resize="cubic")
-    with pytest.raises(ValueError, match="`channel_order` must be rgb or bgr"):
+    with pytest.raises(ValueError, match="`channel_order` must be one of rgb, bgr"):
         MultiResolutionCrop([8], channel_order="grb")
     with pytest.raises(ValueError, match="`flip` must be one of shared, independent, none"):
         MultiResolutionCrop([8], flip=True)
@@ -109,3 +111,49 @@ def test_evaluation_crop_of_the_reference(golden):
     theirs = resized[top : top + 224, left : left + 224].astype(int)
     assert np.abs(ours - theirs).max() <= 1
     assert ours.sum() == pytest.approx(figures["sum"], rel=1e-4)
+
+
+def test_sizes_that_are_not_square(rng):
+    images = rng.integers(0, 256, (2, 24, 32, 3)).astype(np.uint8)
+    for mode in ("nearest", "bilinear", "align_corners"):
+        layer = MultiResolutionCrop([(24, 32), (12, 10)], mode, flip="shared")
+        crops = tf.function(layer)(images, draws=np.ones((2, 5), "f"), training=True)
+        assert list(crops) == [(12, 10), (24, 32)] or list(crops) == [(24, 32), (12, 10)]
+        assert crops[12, 10].shape == (2, 12, 10, 3)
+        np.testing.assert_allclose(crops[24, 32], images / np.float32(255), rtol=1e-6)
+        loaded = MultiResolutionCrop.from_config(json.loads(json.dumps(layer.get_config())))
+        np.testing.assert_array_equal(loaded(images)[12, 10], crops[12, 10])
+    theirs = tf.image.resize(images, [12, 10], antialias=True) / 255
+    np.testing.assert_allclose(MultiResolutionCrop([(12, 10)], "bilinear")(images)[12, 10], theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"resolutions": "96"}, "`resolutions` must be distinct positive"),
+        ({"resolutions": []}, "`resolutions` must be distinct positive"),
+        ({"resolutions": [8, 8.5]}, "`resolutions` must be distinct positive"),
+        ({"resolutions": [(8, 8), (8, 8)]}, "`resolutions` must be distinct positive"),
+        ({"resolutions": [8, (8, 4)]}, "`resolutions` must be distinct positive"),
+        ({"mean": (0, 0)}, "`mean` must be three finite numbers"),
+        ({"mean": (0, 0, float("nan"))}, "`mean` must be three finite numbers"),
+        ({"std": (1, 0, 1)}, "`std` must be three positive numbers"),
+        ({"std": 1}, "`std` must be three positive numbers"),
+        ({"lighting": float("inf")}, "`lighting` must be a number of at least 0"),
+        ({"lighting": -1}, "`lighting` must be a number of at least 0"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=f"{message}.*Received: {next(iter(arguments))}="):
+        MultiResolutionCrop(**{"resolutions": [8], **arguments})
+
+
+def test_bad_inputs(rng):
+    layer = MultiResolutionCrop([8])
+    for shape in ((2, 8, 8, 4), (8, 8, 3)):
+        with pytest.raises(ValueError, match=r"`images` must be \(batch, height, width, 3\)"):
+            layer(tf.zeros(shape, tf.uint8))
+    with pytest.raises(ValueError, match=r"`draws` must be \(batch, 4\) numbers in training"):
+        layer(tf.zeros((2, 8, 8, 3), tf.uint8), training=True)
+    with pytest.raises(ValueError, match=r"Received: draws.shape=\(2, 3\)"):
+        layer(tf.zeros((2, 8, 8, 3), tf.uint8), draws=tf.zeros([2, 3]), training=True)

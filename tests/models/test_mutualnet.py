@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from quant import At
+from tfres.families import from_preset
+
 from tests.models.test_rsnet import randomise
 from tfres.layers.slim_channels import SlimChannels, slim_channels
-from tfres.layers.slimmable import SlimmableBatchNorm, SlimmableConv2D
-from tfres.models.presets import from_preset
+from tfres.layers.slimmable import SlimmableConv2D
+from tfres.layers.slimmable_batch_norm import SlimmableBatchNorm
 
 # Published query tables: width, side, MFLOPs of the README.
 TABLES = {
@@ -146,7 +149,7 @@ def test_one_graph_for_all_widths(rng, width):
     @tf.function(input_signature=[tf.TensorSpec([], tf.float64)])
     def dynamic(width):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(model.logits(x, width, training=True) ** 2)
+            loss = tf.reduce_sum(model.run(x, At(width_mult=width), training=True) ** 2)
         return loss, tape.gradient(loss, model.trainable_weights)
 
     with tf.GradientTape() as tape:
@@ -174,7 +177,7 @@ def test_grouped_and_depthwise(rng):
     layer = SlimmableConv2D(channels, 3, groups=4, padding="symmetric", use_bias=False)
     layer.build((None, 8, 8, 16))
     x = tf.constant(rng.standard_normal((2, 8, 8, 8)), tf.float32)
-    y = layer(x, setting="w0.5")
+    y = layer(x, at=At("w0.5"))
     groups = [tf.nn.conv2d(x[..., 2 * g : 2 * g + 2], layer.kernel[:, :, :2, 4 * g : 4 * g + 4], 1, "SAME") for g in range(4)]
     np.testing.assert_allclose(y, tf.concat(groups, -1), rtol=1e-4, atol=1e-5)
 
@@ -189,12 +192,12 @@ def test_errors():
     for arguments, message in (
         ({"width_range": (0.9, 0.5)}, "`width_range` must be two ascending"),
         ({"width_mults": (2.0,)}, "`width_mults` must be positive and at most 1"),
-        ({"kind": "basic"}, "`kind` one of mobilenet_v1"),
+        ({"kind": "basic"}, "`kind` must be one of mobilenet_v1"),
     ):
         with pytest.raises(ValueError, match=message):
             from_preset("mutual_mobilenet_v1", **arguments)
     norm = next(layer for layer in model._flatten_layers() if isinstance(layer, SlimmableBatchNorm))
-    assert norm.slot("r12-w0.25") == "w0.25" and norm.slot("r12-w0.3") is None
+    assert norm.statistics_name(At("r12-w0.25")) == "w0.25" and norm.statistics_name(At("r12-w0.3")) is None
 
 
 @pytest.mark.parametrize("overrides", [{}, {"private": True, "width_mults": (1.0, 0.5)}])
@@ -202,13 +205,13 @@ def test_served_and_plain_forms(rng, overrides):
     """One graph with the number of the setting; and every sub-network alone, as built at its width."""
     model = small(calibrated=() if overrides else ("r12-w0.5", "r16-w0.6"), **overrides)
     randomise(model, rng)
-    served = model.to_served()
+    served = model.served()
     images = tf.TensorSpec([None, None, None, 3])
-    one = tf.function(lambda x, n: served.logits(x, n, training=False), input_signature=[images, tf.TensorSpec([], tf.int32)])
+    one = tf.function(lambda x, n: served.run(x, At(index=n)), input_signature=[images, tf.TensorSpec([], tf.int32)])
     for setting in model.settings:
         x = tf.constant(rng.standard_normal((2, setting.resolution, setting.resolution, 3)), tf.float32)
         expected = model(x, setting=setting)
-        np.testing.assert_allclose(one(x, served.served_setting(setting)), expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(one(x, served.at(setting).index), expected, rtol=1e-5, atol=1e-5)
         plain = model.materialize(setting)
         np.testing.assert_allclose(plain(x), expected, rtol=1e-6, atol=1e-6)
         assert plain.cost().macs == model.cost(setting).macs and plain.cost().params == model.cost(setting).params

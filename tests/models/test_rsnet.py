@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.families import from_preset
 
 from quant import ActivationQuantizer, WeightQuantizer
-from tfres.models.presets import from_preset
 from tfres.models.rsnet import RSNet
 
 # Depth and mode -> quantized weights, final layer, BN channels, weight and activation quantizers, trainable at S=1 and S=5.
@@ -100,10 +100,10 @@ def test_every_mode_saves_and_reloads_every_setting(rng, tmp_path, mode, kind):
 def test_served_form_is_equal_bit_for_bit(rng, basis_update, kind):
     model = tiny(kind=kind, basis_update=basis_update)
     randomise(model, rng)
-    served = model.to_served()
+    served = model.served()
     for setting in model.settings:
         x = tf.constant(rng.standard_normal((2, setting.resolution, setting.resolution, 3)), tf.float32)
-        np.testing.assert_array_equal(served(x, setting=setting), model(x, setting=setting))
+        np.testing.assert_array_equal(served.run(x, served.at(setting)), model(x, setting=setting))
     assert len(served.weights) < len(model.weights)
 
 
@@ -147,14 +147,14 @@ def test_names_are_stable():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"resolutions": (16, 16)}, "`resolutions` must be distinct positive integers. Received: resolutions=.16, 16."),
+        ({"resolutions": (16, 16)}, "`resolutions` must be distinct positive integers up to 8192. Received: resolutions=.16, 16."),
         ({"resolutions": (16, -4)}, "`resolutions` must be distinct positive integers"),
         ({"resolutions": ()}, "`resolutions` must be distinct positive integers"),
         ({"weight_bits": 9}, "`weight_bits` must be an integer from 1 to 8.*weight_bits=9"),
         ({"mode": "resnet"}, "`activation_bits` must be 32 in mode 'resnet'"),
         ({"mode": "plain"}, "`mode` must be one of float, resnet, preact, preact_typeA"),
         ({"kind": "wide"}, "`kind` must be one of basic, bottleneck"),
-        ({"stem": "mnist"}, "`stem` must be imagenet or cifar"),
+        ({"stem": "mnist"}, "`stem` must be one of imagenet, cifar"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.families import from_preset
 
 from quant import QuantConv2D, QuantDepthwiseConv2D
 from tests.models.test_rsnet import randomise
 from tfres.models.backbones.mobilenet_v2 import make_divisible
-from tfres.models.presets import from_preset
 
 SIDES = (224, 208, 192, 176, 160, 144, 128, 112, 96)
 # Parameters without alpha at one, two and five resolutions; million MACs at SIDES.
@@ -80,13 +80,13 @@ def test_saving_and_the_served_form_at_every_setting(rng, tmp_path, arch):
     randomise(model, rng)
     model.save(tmp_path / "model.keras")
     loaded = tf.keras.models.load_model(tmp_path / "model.keras")
-    served = model.to_served()
+    served = model.served()
     assert loaded.get_config() == model.get_config()
     for setting in model.settings:
         x = tf.constant(rng.standard_normal((2, setting.resolution, setting.resolution, 3)), tf.float32)
         expected = model(x, setting=setting)
         np.testing.assert_array_equal(loaded(x, setting=setting), expected)
-        np.testing.assert_array_equal(served(x, setting=setting), expected)
+        np.testing.assert_array_equal(served.run(x, served.at(setting)), expected)
 
 
 @pytest.mark.parametrize("kind", [QuantConv2D, QuantDepthwiseConv2D])
@@ -155,8 +155,8 @@ def test_dtype_reaches_all_layers(policy):
         ("mobilenetv2", {"weight_bits": 2}, "must be 32 in mode float and for mobilenet_v2. Received: weight_bits=2"),
         ("mobilenetv2", {"mode": "preact"}, "`mode` must be float for mobilenet_v2"),
         ("resnet18", {"mode": "float", "activation_bits": 2}, "must be 32 in mode float"),
-        ("resnet50", {"stride_in": "5x5"}, "`stride_in` must be 3x3 or 1x1"),
-        ("resnet18", {"calibrated": (64,)}, "`calibrated` must be distinct and not trained"),
+        ("resnet50", {"stride_in": "5x5"}, "`stride_in` must be one of 3x3, 1x1"),
+        ("resnet18", {"calibrated": (64,)}, "`calibrated` must be settings that are not trained"),
     ],
 )
 def test_bad_arguments(arch, arguments, message):

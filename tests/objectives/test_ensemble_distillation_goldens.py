@@ -5,15 +5,16 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.tasks.classification.losses import soft_cross_entropy
 
 from quant import ActivationQuantizer, StepScope, WeightQuantizer, lq
 from tests.reference import fill_rsnet_quant, generator, relative
+from tests.tasks.fakes import classification
 from tfres.convert import from_reference
 from tfres.convert.rsnet_quant import _reference_name
 from tfres.engines.optimizer import MomentumSGD
 from tfres.layers import MultiResolutionCrop
 from tfres.objectives import EnsembleDistillation
-from tfres.objectives.classification import soft_cross_entropy
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -34,24 +35,25 @@ def test_training_step(golden, name):
     assert labels.tolist() == figures["label"]
     crop = MultiResolutionCrop(sizes, mean=MEAN, std=STD, channel_order="bgr")
     crops = crop(images[..., ::-1])
+    task = classification(1000)
     objective = EnsembleDistillation(kd=True, weight_decay=settings["weight_decay"], divergence="cross_entropy")
 
     start = {name: v.numpy() for name, v in named.items()}
     with StepScope() as step, tf.GradientTape() as tape:
-        outcome = objective(model, crops, labels)
+        outcome = objective(model, crops, tf.constant(labels), task)
         cost = tf.add_n(list(outcome.terms.values()))
     trained = {name: v for name, v in named.items() if v.trainable}
     gradients = dict(zip(trained, tape.gradient(cost, list(trained.values())), strict=True))
 
     solutions = {
-        variable.name.removesuffix(":0"): [lq.solve_basis(statistics, variable).numpy() for _, statistics in records]
+        variable.name.removesuffix(":0"): [lq.solve_basis(record.statistics, variable).numpy() for record in records]
         for variable, records in _basis_records(step)
     }
 
     _check_losses(outcome, figures["losses"], bound["losses_rel"])
     for size in sizes:
         first = len(figures["logits"][str(size)][0])
-        assert relative(outcome.logits[f"r{size}"][:, :first], figures["logits"][str(size)]) < 1e-4
+        assert relative(outcome.outputs[f"r{size}"][:, :first], figures["logits"][str(size)]) < 1e-4
     share = float(re.search(r"<= (\S+)\*ref", bound["gradient_norms"])[1])
     largest = max(norm for _, norm in figures["gradient_norms"])
     assert {n for n, _ in figures["gradient_norms"]} | {"alpha"} == set(gradients)
@@ -82,7 +84,7 @@ def test_training_step(golden, name):
         if "basis" in variable_name:
             variable.assign(start[variable_name])
     with StepScope():
-        outcome = objective(model, crops, labels)
+        outcome = objective(model, crops, tf.constant(labels), task)
     _check_losses(outcome, figures["second_step_losses"], bound["second_step_rel"])
 
 
@@ -102,7 +104,7 @@ def _check_losses(outcome, figures, bound):
     assert terms["cross_entropy_ensemble"] == pytest.approx(figures["cross_entropy_ensemble"], rel=bound)
     for teacher, student, value in figures["distillation"]:
         teacher = "ensemble" if teacher == "ensemble" else f"r{teacher}"
-        ours = soft_cross_entropy(outcome.logits[teacher], outcome.logits[f"r{student}"])
+        ours = soft_cross_entropy(outcome.outputs[teacher], outcome.outputs[f"r{student}"])
         assert float(ours) == pytest.approx(value, rel=bound)
     assert terms["weight_decay"] == pytest.approx(figures["weight_decay"], rel=bound)
     assert sum(terms.values()) == pytest.approx(figures["cost"], rel=bound)

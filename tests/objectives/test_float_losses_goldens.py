@@ -5,13 +5,14 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfres.tasks.classification.losses import kl_divergence
+from tfres.tasks.classification.metrics import Accuracy
 
 from tests.reference import generator, relative
-from tfres.evaluation.accuracy import count_hits
+from tests.tasks.fakes import classification
 from tfres.objectives import EnsembleDistillation, ScaleDistillation
-from tfres.objectives.classification import kl_divergence
 from tfres.objectives.ensemble_distillation import ensemble
-from tfres.recipe import TrainingRecipe, learning_rate
+from tfres.recipe import TrainingOptions, learning_rate
 
 
 def _logits(given):
@@ -29,7 +30,9 @@ def test_losses_and_gradients(golden):
         objective = EnsembleDistillation(given["kd"], kd_type=given["kd_type"] or "ens", ensemble=True)
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            terms = objective.outcome(types.SimpleNamespace(alpha=alpha), logits, tf.constant(given["labels"])).terms
+            terms = objective.outcome(
+                types.SimpleNamespace(alpha=alpha), logits, tf.constant(given["labels"]), classification(given["classes"])
+            ).terms
             total = tf.add_n(list(terms.values()))
         by_logits, by_alpha = tape.gradient(total, (logits, alpha))
         np.testing.assert_allclose([terms[f"cross_entropy_{name}"] for name in logits], output["ce"], rtol=1e-6)
@@ -55,7 +58,7 @@ def test_scale_distillation(golden):
         logits = _logits(given)
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            terms = ScaleDistillation(given["kd"]).outcome(None, logits, tf.constant(given["labels"])).terms
+            terms = ScaleDistillation(given["kd"]).outcome(None, logits, tf.constant(given["labels"]), classification(given["classes"])).terms
             total = tf.add_n(list(terms.values()))
         np.testing.assert_allclose([terms[f"cross_entropy_{name}"] for name in logits], output["ce"], rtol=1e-6)
         assert float(total) == pytest.approx(output["total"], rel=1e-6)
@@ -67,7 +70,7 @@ def test_scale_distillation(golden):
 def test_learning_rates(golden, name):
     """All rules but `step`, which in the reference never decays; up to the first decay it is the same."""
     for figures in golden(name)["learning_rate"]:
-        training = TrainingRecipe(
+        training = TrainingOptions(
             epochs=figures["epochs"],
             learning_rate=figures["lr"],
             schedule=figures["lr_decay"],
@@ -84,14 +87,15 @@ def test_learning_rates(golden, name):
 def test_validation_figures(golden):
     (output,) = golden("rsnet_losses")["validation"]
     given = output["setting"]
-    hits, seen = np.zeros((given["n"] + 1, 2)), sum(given["batches"])
+    metrics = [Accuracy() for _ in range(given["n"] + 1)]
     for batch, logit_seed, label_seed in zip(given["batches"], given["logit_seeds"], given["label_seeds"], strict=True):
         shape = (given["n"], batch, given["classes"])
         logits = list((generator(logit_seed).standard_normal(shape) * given["logit_scale"]).astype(np.float32))
         labels = generator(label_seed).integers(0, given["classes"], batch).astype(np.int32)
         logits.append(ensemble(logits, tf.constant(given["alpha"])))
-        hits += [count_hits(labels, z) for z in logits]
-    percent = 100 * hits / seen
+        for metric, z in zip(metrics, logits, strict=True):
+            metric.update(tf.constant(z), tf.constant(labels))
+    percent = np.array([[100 * metric.result()[name] for name in ("top1", "top5")] for metric in metrics])
     for size, line, (top1, top5) in zip(given["sizes"], output["log_lines"], percent, strict=False):
         assert line == f"size{size:03d}: top1 {top1:.3f}, top5 {top5:.3f}"
     assert output["log_lines"][given["n"]] == "ensemble top1 {:.3f}, top5 {:.3f}".format(*percent[-1].round(1))

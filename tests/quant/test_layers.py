@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from quant import ActivationQuantizer, FixedLevels, QuantConv2D, QuantDense, QuantDepthwiseConv2D, StepScope, lq
-from tfres.engines.strategies import make_strategy
+from quant import ActivationQuantizer, At, FixedLevels, QuantConv2D, QuantDense, QuantDepthwiseConv2D, StepScope, lq
+from tests.quant.replicas import two_replicas
 
 LAYERS = {
     "conv": (QuantConv2D, tf.keras.layers.Conv2D, {"filters": 4, "kernel_size": 3, "padding": "same", "activation": "relu"}),
@@ -99,8 +99,8 @@ def _solution(x, basis):
 
 def _two_sizes(layer, large, small):
     with StepScope() as step:
-        layer(large, setting="r2", training=True)
-        layer(small, setting="r1", training=True)
+        layer(large, at=At("r2"), training=True)
+        layer(small, at=At("r1"), training=True)
     step.apply()
 
 
@@ -126,9 +126,9 @@ def test_two_replicas_update_the_basis_like_the_whole_batch(rng, update):
     batch = tf.constant(np.abs(rng.standard_normal((8, 5))), tf.float32)
     whole = ActivationQuantizer(2, settings=["r2"], update=update)
     with StepScope() as step:
-        whole(batch, setting="r2", training=True)
+        whole(batch, at=At("r2"), training=True)
     step.apply()
-    strategy = make_strategy("mirrored")
+    strategy = two_replicas()
     with strategy.scope():
         shared = ActivationQuantizer(2, settings=["r2"], update=update)
         shared.build(batch.shape)
@@ -136,7 +136,7 @@ def test_two_replicas_update_the_basis_like_the_whole_batch(rng, update):
     @tf.function
     def replica(values):
         with StepScope() as step:
-            shared(values, setting="r2", training=True)
+            shared(values, at=At("r2"), training=True)
         step.apply()
 
     halves = strategy.experimental_distribute_values_from_function(
@@ -153,7 +153,7 @@ def test_served_levels_equal_the_quantizer(rng):
         layer(x, training=True)
         fixed = FixedLevels(bits)
         fixed.build(x.shape)
-        fixed.assign(layer.bases)
+        fixed.assign(layer)
         np.testing.assert_array_equal(fixed(x), layer(x))
 
 
@@ -166,4 +166,4 @@ def test_errors_name_argument_and_value(rng):
         ActivationQuantizer(32)
     layer = ActivationQuantizer(2, settings=["r2"], update="private")
     with pytest.raises(ValueError, match="`setting` must be one of r2. Received: setting=r3"):
-        layer(_images(rng), setting="r3")
+        layer(_images(rng), at=At("r3"))

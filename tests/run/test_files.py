@@ -6,7 +6,7 @@ import pytest
 
 from tfres.errors import RecipeError, UsageError
 from tfres.files import checked_name
-from tfres.run.yaml_file import dump_yaml, parse_yaml, read_yaml
+from tfres.yaml_file import dump_yaml, parse_yaml, read_yaml
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 10)}]\n" for i in range(9)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from tfres.cli import Parser, run_main
+from tfres.cli import Parser, run_main, whole
 
 _OPTIONS = ("sizes", "widths", "width_range", "mode", "qw", "qa")
 
@@ -12,22 +10,19 @@ _OPTIONS = ("sizes", "widths", "width_range", "mode", "qw", "qa")
 def make_parser() -> Parser:
     from tfres.convert import FAMILIES
 
-    parser = Parser(
-        prog="python -m tfres.convert",
-        description="Read a checkpoint of a reference, write a run that evaluates, fine-tunes and exports.",
-        epilog="Example: python -m tfres.convert rsnet parallel_resnet50 model_best.pth.tar --out runs/converted",
-    )
-    parser.add_argument("family", type=str, help=f"reference: {', '.join(FAMILIES)}")
-    parser.add_argument("arch", type=str, help="network, such as parallel_resnet50 (rsnet) or resnet18 (rsnet_quant)")
-    parser.add_argument("checkpoint", type=str, help="PyTorch file (rsnet), or TensorFlow checkpoint prefix without .index")
-    parser.add_argument("--out", type=str, required=True, help="folder of the new run")
-    parser.add_argument("--sizes", type=int, nargs="+", help="resolutions of the branches; default: seen in the checkpoint")
+    text = "Read a checkpoint of a reference, write a run that evaluates, fine-tunes and exports."
+    parser = Parser("convert", "rsnet parallel_resnet50 model_best.pth.tar --out runs/converted", description=text)
+    parser.add_argument("family", help=f"reference: {', '.join(FAMILIES)}")
+    parser.add_argument("arch", help="network, such as parallel_resnet50 (rsnet) or resnet18 (rsnet_quant)")
+    parser.add_argument("checkpoint", help="PyTorch file (rsnet), or TensorFlow checkpoint prefix without .index")
+    parser.add_argument("--out", required=True, help="folder of the new run")
+    parser.add_argument("--sizes", type=whole, nargs="+", help="resolutions of the branches; default: seen in the checkpoint")
     parser.add_argument("--widths", type=float, nargs="+", help="mutualnet: widths of the pairs of statistics, ascending")
     parser.add_argument("--width-range", type=float, nargs=2, help="mutualnet: smallest and largest width of the training")
-    parser.add_argument("--mode", type=str | None, help="rsnet_quant: resnet, preact or preact_typeA; default: seen there")
-    parser.add_argument("--qw", type=int | None, help="rsnet_quant: bits of weights; default: seen in the tensors")
-    parser.add_argument("--qa", type=int | None, help="rsnet_quant: bits of activations; default: seen in the tensors")
-    parser.add_argument("--data", type=str, default="none", help="pictures that the run is evaluated on by default")
+    parser.add_argument("--mode", help="rsnet_quant: resnet, preact or preact_typeA; default: seen there")
+    parser.add_argument("--qw", type=whole, help="rsnet_quant: bits of weights; default: seen in the tensors")
+    parser.add_argument("--qa", type=whole, help="rsnet_quant: bits of activations; default: seen in the tensors")
+    parser.add_argument("--data", default="none", help="pictures that the run is evaluated on by default")
     return parser
 
 
@@ -36,11 +31,11 @@ def main(argv: list[str] | None = None) -> int:
 
     from tfres.convert.to_run import convert_to_run
 
-    given = {name: arguments[name] for name in _OPTIONS if arguments[name] is not None}
+    given = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
     run = convert_to_run(arguments.family, arguments.arch, arguments.checkpoint, arguments.out, data=arguments.data, **given)
     print(run.path)
     return 0
 
 
 if __name__ == "__main__":
-    run_main(main, sys.argv[1:])
+    run_main(main)

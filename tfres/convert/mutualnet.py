@@ -6,11 +6,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tfres.convert.pytorch import BATCH_NORM, laid_out, read_torch, without_prefix
-from tfres.data.sources import IMAGENET_MEAN, IMAGENET_STD
+from tfres.data.options import IMAGENET_MEAN, IMAGENET_STD
 from tfres.models.mutualnet import PRESETS, MutualNet
 from tfres.models.mutualnet.autoslim import resnet_order
 from tfres.models.weights import assign_exactly, variable_name
-from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 from tfres.settings import Setting
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 FAMILY = "mutualnet"
 OPTIONS = ("widths", "width_range", "sizes")
 ARCHITECTURES = {
-    **{name: f"mutual_{name}" for name in ("mobilenet_v1", "mobilenet_v2", "resnet50", "resnet101", "resnet152")},
+    **{name: f"mutual_{name}" for name in ("mobilenet_v1", "mobilenet_v2", "mnasnet", "resnet50", "resnet101", "resnet152")},
     "wideresnet": "mutual_wideresnet28_10",
 }
 _CIFAR_MEAN, _CIFAR_STD = (125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255)
@@ -44,8 +43,8 @@ def convert(
     """The reference's network as a `MutualNet`, for images normalised as in its training.
 
     Args:
-        arch: "mobilenet_v1", "mobilenet_v2", "resnet50", "resnet101", "resnet152" or "wideresnet" (its depth and width are
-            seen in the tensors); "s_" in front: slimmable networks with switches; "autoslim_" in front: channel lists.
+        arch: "mobilenet_v1", "mobilenet_v2", "mnasnet", "resnet50", "resnet101", "resnet152" or "wideresnet" (its depth and
+            width are seen in the tensors); in front of it "s_": slimmable networks with switches; "autoslim_": channel lists.
         tensors: names of the state dict (with or without the data-parallel prefix "module.") to arrays in PyTorch's layout.
         widths: width of every pair of statistics, ascending as in the reference's `width_mult_list`; default 1.0 or, of
             two, both ends of the range. AutoSlim: names of the sub-networks.
@@ -157,7 +156,7 @@ def read(path: str | os.PathLike, arch: str) -> dict[str, np.ndarray]:
     return tensors
 
 
-def recipe(arch: str, config: Mapping[str, Any]) -> Recipe:
+def recipe(arch: str, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The network as a recipe, its pictures by the conventions of MutualNet.
 
     Raises:
@@ -170,16 +169,12 @@ def recipe(arch: str, config: Mapping[str, Any]) -> Recipe:
     if not fitting:
         raise ValueError(f"`arch` must be one of {', '.join(names)} to become a run. Received: {shape}.")
     fields = ("resolutions", "classes", "width_range", "width_mults", "private", "divisor")
-    model = ModelRecipe(
-        arch=fitting[0],
-        mode="float",
-        channel_lists={name: list(counts) for name, counts in config["channel_lists"].items()} or None,
-        **{name: list(config[name]) if isinstance(config[name], list) else config[name] for name in fields},
-    )
+    model = {"arch": fitting[0], "mode": "float", **{name: config[name] for name in (*fields, "channel_lists")}}
     cifar = plain == "wideresnet"
     mean, std = (_CIFAR_MEAN, _CIFAR_STD) if cifar else (IMAGENET_MEAN, IMAGENET_STD)
     crop, side = "reflect" if cifar else "area", max(config["resolutions"])
-    return Recipe(model=model, data=DataRecipe(batch_size=100, side=side, crop=crop, mean=list(mean), std=list(std)))
+    data = {"batch_size": 100, "side": side, "crop": crop, "mean": list(mean), "std": list(std)}
+    return {"model": model, "data": data}
 
 
 def _seen(tensors: Mapping[str, np.ndarray], arch: str) -> dict[str, Any]:
@@ -233,7 +228,7 @@ def _layer(arch: str, *scope: str) -> str:
     if not block:
         return f"features.{0 if unit.startswith('conv0') else 18}.{int(unit.endswith('_bn'))}"
     first, *rest = (int(re.sub(r"\D", "", part)) for part in block)
-    if not rest:  # the first block of MobileNetV2 does not expand
+    if not rest:  # the first block of MobileNetV2 and MNasNet does not expand
         place = _V1[unit] if arch == "mobilenet_v1" else _V2[unit] - (3 if first == 0 else 0)
         return f"features.{first + 1}.body.{place}"
     number = 1 + rest[0] + sum(PRESETS[ARCHITECTURES[arch]]["blocks"][:first])

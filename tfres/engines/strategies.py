@@ -6,11 +6,7 @@ import os
 
 import tensorflow as tf
 
-from tfres.recipe import RecipeError
-
-
-class WorkerLost(RuntimeError):
-    """A worker of a multiworker run stopped answering."""
+from tfres.errors import RecipeError
 
 
 @functools.cache
@@ -58,3 +54,12 @@ def workers():
 def is_chief(training):
     """Whether this process writes files: all but the other workers of a multiworker run do."""
     return training.strategy != "multiworker" or workers()[0] == 0
+
+
+def check_devices(devices: list[int]) -> None:
+    """Raises RecipeError for numbers of GPUs that this machine does not have."""
+    there = len(tf.config.list_physical_devices("GPU"))
+    wrong = [device for device in devices if device >= there]
+    if wrong:
+        known = f"numbers from 0 to {there - 1}" if there else "empty: TensorFlow sees no GPU here"
+        raise RecipeError(f"`devices` must be {known}. Received: devices={devices}.")

@@ -1,47 +1,47 @@
-"""Training with tensorpack's trainers and callbacks, over the same Keras model, objective and pipeline.
+"""Training with tensorpack's trainers and callbacks, over the same Keras network, objective and pipeline.
 
-The whole run lives in a TensorFlow 1 graph of its own; the rest of the process stays eager.
+The training lives in a TensorFlow 1 graph of its own; the rest of the process, validation among it, stays eager.
 """
 
+from __future__ import annotations
+
+import concurrent.futures
 import dataclasses
 import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
-from tensorpack import ModelDesc, PeriodicTrigger, TFDatasetInput
-from tensorpack.callbacks import Callback, HyperParamSetter, Inferencer, InferenceRunner, ModelSaver
+from tensorpack import ModelDesc, TFDatasetInput
+from tensorpack.callbacks import Callback, HyperParamSetter, ModelSaver
 from tensorpack.tfutils.sesscreate import NewSessionCreator
 from tensorpack.tfutils.sessinit import DictRestore
-from tensorpack.tfutils.tower import TowerFunc
 from tensorpack.train import SimpleTrainer, SyncMultiGPUTrainerParameterServer
 from tensorpack.utils import logger as tensorpack_logger
 
 from quant import StepScope
-from tfres.data import augment
-from tfres.data.pipeline import training_batches, validation_batches
-from tfres.engines import checkpoints
-from tfres.engines.training import Progress
-from tfres.evaluation.accuracy import count_hits, metric_names
-from tfres.objectives.ensemble_distillation import ensemble
+from tfres.engines.progress import Progress
+from tfres.engines.steps import Step
+from tfres.models.weights import variable_name
+from tfres.run import checkpoints
+
+if TYPE_CHECKING:
+    from tfres.engines.plan import Plan
 
 tf1 = tf.compat.v1
 
 
-def run(plan):
+def run(plan: Plan) -> None:
     """Train by `plan`, saving and validating as it says."""
     tensorpack_logger.setLevel(logging.CRITICAL)  # progress and errors are told by us
     with tf.Graph().as_default():
         trainer, network = build(plan)
-        saves_per_epoch = plan.steps_per_epoch // plan.steps_per_save
         progress = Progress(plan)
-        validation = _Validation(plan, network.names, progress)
-        pictures = _ValidationInput(plan, network.labels)
-        tower = TowerFunc(network.build_graph, pictures.signature)
-        runner = InferenceRunner(pictures, [validation], device=0 if plan.recipe.training.devices else -1, tower_func=tower)
         callbacks = [
             _Rate("learning_rate", plan),
             _Report(network.term_fetches(), plan.first_step, progress),
-            PeriodicTrigger(runner, every_k_epochs=saves_per_epoch),
-            _Saver(plan),
+            _Saver(plan),  # before validation, which may meet a bad picture
+            _Validation(plan, network, progress),
         ]
         try:
             trainer.train_with_defaults(
@@ -58,7 +58,7 @@ def run(plan):
             progress.close()
 
 
-def build(plan):
+def build(plan: Plan) -> tuple[Any, _Network]:
     """The training graph in the current default graph.
 
     One device: tensorpack's simple trainer. Two or more: its synchronous parameter-server trainer, which shares all
@@ -68,12 +68,9 @@ def build(plan):
         `(trainer, network)`; `trainer.train_op` is the optimizer step followed by the statistics' updates.
     """
     devices = plan.recipe.training.devices
-    data = dataclasses.replace(plan.recipe.data, batch_size=plan.recipe.data.batch_size // max(1, len(devices)))
-    first_batch = plan.first_step * max(1, len(devices))
     network = _Network(plan)
-    batches = training_batches(plan.source, data, plan.recipe.training.seed, first_batch, network.crop.draws)
     trainer = SimpleTrainer() if len(devices) < 2 else SyncMultiGPUTrainerParameterServer(devices)
-    trainer.setup_graph(network.get_input_signature(), _input(batches), network.build_graph, network.get_optimizer)
+    trainer.setup_graph(network.get_input_signature(), network.input(), network.build_graph, network.get_optimizer)
     # All statistics come from tensors that the optimizer step already waits for, so they are those of the step's start.
     with tf.control_dependencies([trainer.train_op]):
         trainer.train_op = tf.group(*StepScope.merged(network.scopes).apply(), name="step")
@@ -81,57 +78,51 @@ def build(plan):
 
 
 class _Network(ModelDesc):
-    """The model and objective as tensorpack's description of a tower."""
+    """The network and objective as tensorpack's description of a tower."""
 
-    def __init__(self, plan):
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.model = None
-        self.crop = plan.crop()
-        self.objective = plan.objective()
-        self.scopes = []
-        self.terms = []
-        self.names = [f"r{resolution}" for resolution in plan.recipe.model.resolutions]
-        if plan.has_ensemble():
-            self.names.append("ensemble")
-        self.labels = tf.TensorSpec((None,), tf.int32, "labels")
+        self.scopes: list[StepScope] = []
+        self.terms: list[dict[str, tf.Tensor]] = []
+        towers = max(1, len(plan.recipe.training.devices))
+        task, data = plan.task, plan.recipe.data
+        task = type(task)(dataclasses.replace(data, batch_size=data.batch_size // towers), task.classes, task.outputs)
+        self._batches = task.training_batches(
+            plan.source,
+            plan.sizes,
+            plan.recipe.training.seed,
+            plan.first_step * towers,
+            shared=plan.objective().random_numbers,
+        )
+        self._names = list(self._batches.element_spec)
 
-    def inputs(self):
-        """Of training; `_ValidationInput` feeds `(images of every resolution, labels)` instead."""
-        side = self.plan.recipe.data.side
-        mixed = {layer["name"] for layer in self.plan.recipe.data.augment} & set(augment.MIXING)
-        labels = tf.TensorSpec((None, len(self.plan.source.classes)), tf.float32, "labels") if mixed else self.labels
-        images = tf.TensorSpec((None, side, side, 3), tf.uint8, "images")
-        return [images, labels, tf.TensorSpec((None, self.crop.draws), tf.float32, "draws")]
+    def inputs(self) -> list[tf.TensorSpec]:
+        """Of training, in the order of the names of the batch."""
+        specs = self._batches.element_spec
+        return [tf.TensorSpec([None, *specs[name].shape[1:]], specs[name].dtype, name) for name in self._names]
 
-    def build_graph(self, *batch):
+    def input(self) -> TFDatasetInput:
+        """The batches as tensorpack wants them."""
+        return TFDatasetInput(_version1(self._batches.map(lambda batch: tuple(batch[name] for name in self._names))))
+
+    def build_graph(self, *columns: tf.Tensor) -> tf.Tensor:
         if self.model is None:  # tensorpack trains what its first tower creates; no tower's name may be in the names
             with tf1.name_scope(None):
-                self.model = self.plan.build_model()
-        if self.training:
-            images, labels, draws = batch
-            with StepScope() as scope:
-                outcome = self.objective(self.model, self.crop(images, draws=draws, training=True), labels)
-            self.scopes.append(scope)
-            self.terms.append(outcome.terms)
-            return tf.add_n(list(outcome.terms.values()), name="cost")
-        *images, labels = batch
-        logits = [
-            self.model(self.crop.at(image, setting.resolution), setting=setting, training=False)
-            for image, setting in zip(images, self.model.settings, strict=True)
-        ]
-        if "ensemble" in self.names:
-            logits.append(ensemble(logits, self.model.alpha))
-        for name, z in zip(self.names, logits, strict=True):
-            tf.identity(count_hits(labels, z), name=f"hits_{name}")
-        tf.size(labels, name="seen")
-        return None
+                self.model = self.plan.build()
+        batch = dict(zip(self._names, columns, strict=True))
+        step = Step(self.model, self.plan.task, self.plan.objective())
+        terms, scope = step.terms(batch)
+        self.scopes.append(scope)
+        self.terms.append(terms)
+        return tf.add_n(list(terms.values()), name="cost")
 
-    def optimizer(self):
+    def optimizer(self) -> tf1.train.Optimizer:
         training = self.plan.recipe.training
         rate = tf1.get_variable("learning_rate", initializer=self.plan.rate(self.plan.first_step), trainable=False)
         return tf1.train.MomentumOptimizer(rate, training.momentum, use_nesterov=training.nesterov)
 
-    def term_fetches(self):
+    def term_fetches(self) -> dict[str, tf.Tensor]:
         """Loss terms, mean over towers."""
         return {name: tf.add_n([terms[name] for terms in self.terms]) / len(self.terms) for name in self.terms[0]}
 
@@ -139,98 +130,83 @@ class _Network(ModelDesc):
 class _Rate(HyperParamSetter):
     """Sets the learning rate before every step."""
 
-    def __init__(self, name, plan):
+    def __init__(self, name: str, plan: Plan) -> None:
         super().__init__(name)
         self._plan = plan
 
-    def _get_value_to_set(self):
+    def _get_value_to_set(self) -> float:
         return self._plan.rate(self.global_step)
 
-    def _trigger_step(self):
+    def _trigger_step(self) -> None:
         self._trigger()
 
 
 class _Report(Callback):
     """Fetches the loss terms with every step."""
 
-    def __init__(self, fetches, first_step, progress):
-        self._fetches = tf1.train.SessionRunArgs(fetches)
+    def __init__(self, fetches: Mapping[str, tf.Tensor], first_step: int, progress: Progress) -> None:
+        self._fetches = tf1.train.SessionRunArgs(dict(fetches))
         self._step = first_step
         self._progress = progress
 
-    def _before_run(self, _):
+    def _before_run(self, _: Any) -> Any:
         return self._fetches
 
-    def _after_run(self, _, values):
+    def _after_run(self, _: Any, values: Any) -> None:
         self._step += 1
         self._progress.step(self._step, {name: float(value) for name, value in values.results.items()})
 
 
-class _Validation(Inferencer):
-    """Counts hits over the validation split."""
+class _Validation(Callback):
+    """Validates an eager twin of the network, which takes the session's values, with the evaluator of all engines.
 
-    def __init__(self, plan, names, progress):
-        self._names = names
-        self._progress = progress
+    It works in a thread of its own, because a thread inside a graph cannot run eagerly.
+    """
 
-    def _get_fetches(self):
-        return ["seen", *(f"hits_{name}" for name in self._names)]
+    def __init__(self, plan: Plan, network: _Network, progress: Progress) -> None:
+        self._plan, self._trained, self._progress = plan, network, progress
+        self._twin = self._evaluator = None
 
-    def _before_inference(self):
-        self._totals = [0] * (len(self._names) + 1)
+    def _trigger(self) -> None:
+        if self.global_step % self._plan.steps_per_epoch:
+            return
+        variables = {variable_name(variable): variable for variable in self._trained.model.weights}
+        values = tf1.get_default_session().run(variables)
+        with concurrent.futures.ThreadPoolExecutor(1) as eager:
+            results = eager.submit(self._evaluated, values).result()
+        self._progress.validated(self.global_step, results)
 
-    def _on_fetches(self, results):
-        self._totals = [total + result for total, result in zip(self._totals, results, strict=True)]
-
-    def _after_inference(self):
-        seen, *hits = self._totals
-        accuracies = {n: {"top1": h[0] / seen, "top5": h[1] / seen} for n, h in zip(self._names, hits, strict=True)}
-        self._progress.epoch(self.global_step, metric_names(accuracies))
-        return {}
+    def _evaluated(self, values: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+        if self._twin is None:
+            self._twin = self._plan.build()
+            self._evaluator = self._plan.evaluator(self._twin)
+        for variable in self._twin.weights:
+            variable.assign(values[variable_name(variable)])
+        return self._evaluator()
 
 
 class _Saver(ModelSaver):
     """tensorpack's saver, which fails when it cannot save, and goes on counting the checkpoints of a resumed run."""
 
-    def __init__(self, plan):
+    def __init__(self, plan: Plan) -> None:
         super().__init__(
             max_to_keep=plan.recipe.training.keep_checkpoints,
             keep_checkpoint_every_n_hours=1e6,
             checkpoint_dir=str(plan.run.checkpoints),
         )
 
-    def _setup_graph(self):
+    def _setup_graph(self) -> None:
         super()._setup_graph()
         self.saver = checkpoints.make_saver(tf1.global_variables(), self.checkpoint_dir, self._max_to_keep)
 
-    def _before_train(self):
+    def _before_train(self) -> None:
         """Nothing: tensorpack would write the graph here."""
 
-    def _trigger(self):
+    def _trigger(self) -> None:
         checkpoints.save(self.saver, tf1.get_default_session(), self.checkpoint_dir, self.global_step)
 
 
-class _ValidationInput(TFDatasetInput):
-    """The validation batches: other components than those of training, and their number, which tensorpack needs."""
-
-    def __init__(self, plan, labels):
-        resolutions = plan.recipe.model.resolutions
-        batches = validation_batches(plan.source, plan.recipe.data, resolutions)
-        flat = batches.map(lambda images, labels: (*(images[r] for r in resolutions), labels))
-        super().__init__(_version1(flat))
-        self.signature = [tf.TensorSpec(spec.shape, spec.dtype, f"images{i}") for i, spec in enumerate(flat.element_spec)]
-        self.signature[-1] = labels
-        self._batches = -(-plan.source.validation.size // plan.recipe.data.batch_size)
-
-    def _size(self):
-        return self._batches
-
-
-def _input(batches):
-    return TFDatasetInput(_version1(batches))
-
-
-def _version1(dataset):
+def _version1(dataset: tf.data.Dataset) -> tf1.data.Dataset:
     """The dataset as a TensorFlow 1 dataset, which tensorpack expects."""
     empty = (
         tf1.data.Dataset.from_tensors(0)
@@ -240,7 +216,7 @@ def _version1(dataset):
     return empty.concatenate(dataset)
 
 
-def _session_creator():
+def _session_creator() -> NewSessionCreator:
     """tensorpack's, with all cores for an operation (its default is one)."""
     creator = NewSessionCreator()
     creator.config.intra_op_parallelism_threads = 0

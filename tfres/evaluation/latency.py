@@ -1,49 +1,56 @@
-"""Latency of a setting on this machine."""
+"""Latency on this machine."""
 
-import functools
-import os
-import platform
+from __future__ import annotations
+
 import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
+if TYPE_CHECKING:
+    from tfres.models.network import Network
+    from tfres.tasks import Task
 
-def measure_latency(model, points, batch=1, repeats=30, warmup=3):
-    """Time of one call per point, all points interleaved.
+
+def measure_latency(calls: Mapping[str, Callable[[], Any]], repeats: int = 30, warmup: int = 3) -> dict[str, dict[str, float]]:
+    """Time of calls, all interleaved.
 
     Args:
-        model: built.
-        points: name -> `(setting, resolution)`.
-        batch: images per call.
-        repeats: timed calls per setting.
+        calls: name -> function without arguments that returns when the work is done.
+        repeats: timed calls of each.
         warmup: calls before.
 
     Returns:
-        dict: name of the point -> `{"ms": median, "ms_p90": 90th percentile}`.
+        name -> `{"ms": median, "ms_p90": 90th percentile}`.
     """
-    calls = {}
-    for name, (setting, side) in points.items():
-        function = tf.function(functools.partial(model, setting=setting, training=False))
-        images = tf.zeros([batch, side, side, 3])
-        calls[name] = (function.get_concrete_function(tf.TensorSpec(images.shape)), images)
-    times = {name: [] for name in calls}
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for repeat in range(warmup + repeats):
-        for name, (concrete, images) in calls.items():
+        for name, call in calls.items():
             start = time.perf_counter()
-            concrete(images).numpy()
+            call()
             if repeat >= warmup:
                 times[name].append(1000 * (time.perf_counter() - start))
     return {name: {"ms": float(np.median(t)), "ms_p90": float(np.percentile(t, 90))} for name, t in times.items()}
 
 
-def machine():
-    """One line that names this machine."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as file:
-            name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    gpus = tf.config.list_physical_devices("GPU")
-    return f"{name}, {os.cpu_count()} cores, {len(gpus)} GPUs, TensorFlow {tf.__version__}"
+def served_call(network: Network, task: Task, batch: int = 1) -> Callable[[], Any]:
+    """One call of a plain network as it is deployed: uint8 pictures of its size in, answers out, from its served form.
+
+    Args:
+        network: of one setting.
+        task: prepares pictures and makes answers.
+        batch: pictures per call.
+    """
+    served, (setting,) = network.served(), network.settings
+    size, at = setting.resolution, served.at(setting)
+    height, width = served.input_size(setting)
+
+    @tf.function(input_signature=[tf.TensorSpec([batch, height, width, 3], tf.uint8)])
+    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs, _ = task.prepare({"images": {size: images}}, [size], training=False)
+        return task.answer(served.run(tf.cast(inputs[size], served.compute_dtype), at))
+
+    concrete, images = answer.get_concrete_function(), tf.zeros([batch, height, width, 3], tf.uint8)
+    return lambda: [value.numpy() for value in concrete(images).values()]

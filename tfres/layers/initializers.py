@@ -1,8 +1,13 @@
 """Initial values of kernels."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
+
+from quant import checks
 
 
 @tf.keras.saving.register_keras_serializable(package="tfres")
@@ -13,13 +18,13 @@ class FanOutNormal(tf.keras.initializers.Initializer):
     convolution the first dimensions are the same, so `depthwise` says which it is.)
     """
 
-    def __init__(self, depthwise=False):
-        self.depthwise = depthwise
+    def __init__(self, depthwise: bool = False) -> None:
+        self.depthwise = checks.flag("depthwise", depthwise)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"depthwise": self.depthwise}
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape: Sequence[int], dtype: tf.DType | None = None, **kwargs: object) -> tf.Tensor:
         channels = shape[-2] * shape[-1] if self.depthwise else shape[-1]
         normal = tf.keras.initializers.RandomNormal(stddev=math.sqrt(2 / (shape[0] * shape[1] * channels)))
         return normal(shape, dtype, **kwargs)

@@ -1,199 +1,106 @@
-"""Layers that run at any width: convolutions and dense layers on their leading channels, norms with shared gamma and beta."""
+"""Layers that run at any width: convolutions and dense layers on the leading part of their kernel."""
 
-import dataclasses
-import itertools
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from quant import QuantConv2D, QuantDense, QuantDepthwiseConv2D
-from tfres.layers.switchable_batch_norm import SwitchableBatchNorm, normalise
-from tfres.settings import Setting
+from quant import At, QuantConv2D, QuantDense, QuantDepthwiseConv2D
+from tfres.layers.slim_channels import SlimChannels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-class _SlimmableKernel:
-    """Mixin: the layer runs with the leading part of its kernel that fits its input and `channels`."""
+class _NarrowInputs:
+    """Mixin: inputs may have fewer channels than the layer was built for; a bit width holds for the whole kernel.
 
-    def __init__(self, channels, *args, **kwargs):
-        super().__init__(channels.built, *args, **kwargs)
-        self.channels = channels
+    With bits the whole latent kernel is quantized by its bases, once per step, and the leading part of that is used.
+    """
 
-    def build(self, input_shape):
+    _input_axis = -2  # of the kernel
+
+    def build(self, input_shape: Any) -> None:  # noqa: ANN401
         super().build(input_shape)
-        self.input_spec = tf.keras.layers.InputSpec(min_ndim=2)  # narrower inputs are welcome too
+        self.input_spec = tf.keras.layers.InputSpec(min_ndim=self.input_spec.min_ndim)
+
+    def _leading_inputs(self, inputs: tf.Tensor, kernel: tf.Tensor, groups: int = 1) -> tf.Tensor:
+        """The part of a kernel that meets the channels that come in."""
+        built = kernel.shape[self._input_axis]
+        channels = inputs.shape[-1] if inputs.shape[-1] is not None else tf.shape(inputs)[-1]
+        if not tf.is_tensor(channels) and (channels > built * groups or channels < 1 or channels % groups):
+            multiple = f", a multiple of {groups}" if groups > 1 else ""
+            raise ValueError(
+                f"`inputs` of {self.name} must have 1 to {built * groups} channels{multiple}. "
+                f"Received: inputs.shape={inputs.shape}."
+            )
+        return leading(kernel, kernel.shape.rank + self._input_axis, channels // groups)
 
 
 @tf.keras.saving.register_keras_serializable(package="tfres")
-class SlimmableConv2D(_SlimmableKernel, QuantConv2D):
+class SlimmableConv2D(_NarrowInputs, QuantConv2D):
     """2-D convolution (also grouped) at any width: the leading filters on the channels that come in.
 
     Args:
         channels: `SlimChannels` of the output.
-        others: as `quant.QuantConv2D`, without filters, bits and bias. With groups every width must be a multiple of them.
+        others: as `quant.QuantConv2D`, without filters and bias. With groups every width must be a multiple of them.
 
-    Call arguments: `inputs` `(batch, height, width, channels)`, any number of channels up to the built one; `setting` (see
-    `SlimChannels`). Output `(batch, height', width', channels(setting))`.
+    Call arguments: `inputs` `(batch, height, width, channels)`, any number of channels up to the built one; `at` (see
+    `SlimChannels`). Output `(batch, height', width', channels(at))`.
 
     Reference: Yu et al., Slimmable Neural Networks, arXiv 1812.08928, as in MutualNet's code.
     """
 
-    def call(self, inputs, setting=None, training=None):
-        kernel = leading(self.kernel, 2, channels_of(inputs) // self.groups)
-        return self.convolve(inputs, leading(kernel, 3, self.channels(setting)))
+    def __init__(
+        self, channels: SlimChannels, kernel_size: int | Sequence[int], *, use_bias: bool = False, **kwargs: object
+    ) -> None:
+        channels = SlimChannels.of(channels)
+        if use_bias is not False:
+            raise ValueError(f"`use_bias` must be False in a SlimmableConv2D. Received: use_bias={use_bias!r}.")
+        super().__init__(channels.built, kernel_size, use_bias=False, **kwargs)
+        self.channels = channels
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        del config["filters"]
+        return {**config, "channels": tf.keras.saving.serialize_keras_object(self.channels)}
+
+    def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
+        kernel = self._leading_inputs(inputs, self.quantized_kernel(at, training), self.groups)
+        return self.convolve(inputs, leading(kernel, 3, self.channels(at)))
+
+    def served_form(self, settings: Sequence) -> SlimmableConv2D:
+        """The layer of a served network that knows `settings` by number; the kernel is the quantized one."""
+        channels = tf.keras.saving.serialize_keras_object(self.channels.serving(settings))
+        return type(self).from_config({**self.get_config(), "weight_bits": None, "channels": channels})
 
 
 @tf.keras.saving.register_keras_serializable(package="tfres")
-class SlimmableDepthwiseConv2D(QuantDepthwiseConv2D):
-    """Depthwise convolution of however many channels come in, up to the built number. Arguments as its base class."""
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.input_spec = tf.keras.layers.InputSpec(min_ndim=4)
-
-    def call(self, inputs, setting=None, training=None):
-        return self.convolve(inputs, leading(self.depthwise_kernel, 2, channels_of(inputs)))
-
-
-@tf.keras.saving.register_keras_serializable(package="tfres")
-class SlimmableDense(QuantDense):
-    """Dense layer on however many features come in, up to the built number. Arguments as `tf.keras.layers.Dense`."""
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.input_spec = tf.keras.layers.InputSpec(min_ndim=2)
-
-    def call(self, inputs, setting=None, training=None):
-        return tf.matmul(inputs, leading(self.kernel, 0, channels_of(inputs))) + self.bias
-
-
-@tf.keras.saving.register_keras_serializable(package="tfres")
-class SlimmableBatchNorm(SwitchableBatchNorm):
-    """Batch norm at any width: gamma and beta are shared, their leading part used; statistics are private to a slot.
-
-    Slots are settings: a width (`w0.25`), whose statistics training moves, or a width at a resolution (`r128-w0.25`), whose
-    statistics calibration sets. A setting uses its own slot, else its width's. Without either it still trains, with the
-    statistics of the batch and nothing stored; inference is an error.
-
-    Args:
-        channels: `SlimChannels`.
-        settings: the slots.
-        private: gamma and beta belong to the slot too (slimmable networks with switches).
-        others: see `SwitchableBatchNorm`.
-
-    Call arguments: as there; in training `setting` may be a scalar float tensor, the width, or None: all channels, without
-    private gamma and beta (which is how a network is built).
+class SlimmableDepthwiseConv2D(_NarrowInputs, QuantDepthwiseConv2D):
+    """Depthwise convolution of however many channels come in, up to the built number. Arguments as its base class, without
+    bias.
     """
 
-    def __init__(self, channels, settings, private=False, **kwargs):
-        super().__init__(settings, **kwargs)
-        self.channels = channels
-        self.private = private
+    def __init__(self, kernel_size: int | Sequence[int], *, use_bias: bool = False, **kwargs: object) -> None:
+        if use_bias is not False:
+            raise ValueError(f"`use_bias` must be False in a SlimmableDepthwiseConv2D. Received: use_bias={use_bias!r}.")
+        super().__init__(kernel_size, use_bias=False, **kwargs)
 
-    def get_config(self):
-        return {**super().get_config(), "private": self.private}
-
-    def build(self, input_shape):
-        built = self.channels.built
-        if not self.private:
-            self.gamma = self._add("gamma", built, self.gamma_initializer, True)
-            self.beta = self._add("beta", built, "zeros", True)
-        self._branches = {}
-        for slot in self.settings:
-            count = self.channels(slot)
-            branch = (
-                {}
-                if not self.private
-                else {
-                    "gamma": self._add(f"{slot}_gamma", count, self.gamma_initializer, True),
-                    "beta": self._add(f"{slot}_beta", count, "zeros", True),
-                }
-            )
-            branch["moving_mean"] = self._add(f"{slot}_moving_mean", count, "zeros", False)
-            branch["moving_variance"] = self._add(f"{slot}_moving_variance", count, "ones", False)
-            self._branches[slot] = branch
-        tf.keras.layers.Layer.build(self, input_shape)
-
-    def slot(self, setting):
-        """Name of the slot that a setting uses; None if it has none."""
-        if setting is None or tf.is_tensor(setting):
-            return None
-        setting = Setting.parse(setting)
-        names = (str(setting), str(dataclasses.replace(setting, resolution=None)))
-        return next((name for name in names if name in self._branches), None)
-
-    def branch(self, setting=None):
-        slot = self.slot(setting)
-        if slot is None:
-            raise ValueError(
-                f"`setting` {setting} has no statistics; those that have are {', '.join(self.settings)}. "
-                "Calibrate it: tfres.evaluation.calibration.calibrate, or python -m tfres.calibrate."
-            )
-        gamma, beta = self.affine(setting)
-        return {"gamma": gamma, "beta": beta, **self._branches[slot]}
-
-    def affine(self, setting=None):
-        count = self.channels(setting)
-        if self.private and setting is None:
-            return tf.ones([count], self.variable_dtype), tf.zeros([count], self.variable_dtype)
-        if self.private:
-            branch = self._branches[self.slot(setting)]
-            return branch["gamma"], branch["beta"]
-        return leading(self.gamma, 0, count), leading(self.beta, 0, count)
+    def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
+        return self.convolve(inputs, self._leading_inputs(inputs, self.quantized_kernel(at, training)))
 
 
 @tf.keras.saving.register_keras_serializable(package="tfres")
-class PackedBatchNorm(tf.keras.layers.Layer):
-    """The served form of `SlimmableBatchNorm`: what belongs to the settings lies end to end in one variable; inference only.
+class SlimmableDense(_NarrowInputs, QuantDense):
+    """Dense layer on however many features come in, up to the built number. Arguments as `quant.QuantDense`."""
 
-    `setting` is the number of the setting, a scalar integer or tensor, so that one graph serves all settings.
-
-    Args:
-        channels: `SlimChannels` with the settings that are served.
-        private: whether gamma and beta belong to the setting too.
-        epsilon: see `SwitchableBatchNorm`.
-    """
-
-    def __init__(self, channels, private=False, epsilon=1e-5, **kwargs):
-        super().__init__(**kwargs)
-        self.channels = channels
-        self.private = private
-        self.epsilon = epsilon
-
-    def build(self, input_shape):
-        def add(name, shape):
-            return self.add_weight(name=name, shape=shape, initializer="ones", trainable=False, experimental_autocast=False)
-
-        self._counts = [self.channels(setting) for setting in self.channels.settings]
-        self._starts = [0, *itertools.accumulate(self._counts)]
-        self.packed = add("packed", (4 if self.private else 2, self._starts[-1]))
-        if not self.private:
-            self.affine = add("affine", (2, self.channels.built))
-        super().build(input_shape)
-
-    def assign(self, norm):
-        """Take the values of a `SlimmableBatchNorm`."""
-        names = ("moving_mean", "moving_variance", *(("gamma", "beta") if self.private else ()))
-        branches = [norm.branch(setting) for setting in self.channels.settings]
-        self.packed.assign(tf.stack([tf.concat([branch[name] for branch in branches], 0) for name in names]))
-        if not self.private:
-            self.affine.assign(tf.stack([norm.gamma, norm.beta]))
-
-    def call(self, inputs, setting=None, training=None):
-        if setting is None:  # only to create the variables around it
-            return inputs
-        start, count = (tf.gather(tf.constant(table), setting) for table in (self._starts, self._counts))
-        values = tf.unstack(self.packed[:, start : start + count])
-        mean, variance, *affine = values
-        gamma, beta = affine or tf.unstack(self.affine[:, :count])
-        return normalise(inputs, gamma, beta, self.epsilon, mean, variance)[0]
+    def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
+        return self.multiply(inputs, self._leading_inputs(inputs, self.quantized_kernel(at, training)))
 
 
-def leading(tensor, axis, count):
+def leading(tensor: tf.Tensor | tf.Variable, axis: int, count: int | tf.Tensor) -> tf.Tensor | tf.Variable:
     """The first `count` (a number or a scalar tensor) entries along an axis."""
     if not tf.is_tensor(count) and tensor.shape[axis] == count:
         return tensor
     return tensor[(slice(None),) * axis + (slice(count),)]
-
-
-def channels_of(inputs):
-    """Size of the last axis, a number where it is known."""
-    return inputs.shape[-1] if inputs.shape[-1] is not None else tf.shape(inputs)[-1]

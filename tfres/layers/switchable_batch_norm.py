@@ -1,9 +1,24 @@
 """Batch normalisation with private statistics, gamma and beta per setting."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import tensorflow as tf
 
+from quant import At, checks
+from quant.at import checked_at
+from quant.bases import by_setting
+from quant.scope import record
 from quant.stacked import pick
-from quant.step import record
+from tfres.layers.normalise import normalise, normalise_synchronised
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quant.scope import Record
+
+_NAMES = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 @tf.keras.saving.register_keras_serializable(package="tfres")
@@ -21,38 +36,50 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         momentum: moving = momentum * moving + (1 - momentum) * batch.
         epsilon: added to the variance (1e-5 as in the reference implementations; Keras' own default is 1e-3).
         gamma_initializer: initial gamma; "zeros" for the last norm of a residual branch in some recipes.
-        synchronised: under replicas of `tf.distribute`, normalise with the statistics of the whole batch.
+        synchronised: under replicas of `tf.distribute`, normalise with the statistics of the whole batch. Not inside a
+            condition, where replicas cannot wait for one another.
 
-    Call arguments: `inputs` `(batch, height, width, channels)`, `setting` (static; may be left out when there is one),
-    `training`. Output: like `inputs`.
+    Call arguments: `inputs` `(batch, height, width, channels)`, `at` (its setting; may be left out when there is
+    one), `training`. Output: like `inputs`.
 
     Raises:
         ValueError: unknown setting; duplicate or no settings.
     """
 
-    def __init__(self, settings, momentum=0.9, epsilon=1e-5, gamma_initializer="ones", synchronised=False, **kwargs):
+    def __init__(
+        self,
+        settings: Sequence,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        gamma_initializer: str | tf.keras.initializers.Initializer = "ones",
+        synchronised: bool = False,
+        **kwargs: object,
+    ) -> None:
+        settings = checks.names("settings", settings)
+        momentum = checks.number("momentum", momentum, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+        epsilon = checked_epsilon(epsilon)
+        synchronised = checks.flag("synchronised", synchronised)
         super().__init__(**kwargs)
-        self.settings = [str(setting) for setting in settings]
-        if not self.settings or len(set(self.settings)) < len(self.settings):
-            raise ValueError(f"`settings` must be distinct and at least one. Received: settings={self.settings}.")
+        self.settings = settings
         self.momentum = momentum
         self.epsilon = epsilon
         self.gamma_initializer = tf.keras.initializers.get(gamma_initializer)
         self.synchronised = synchronised
+        self.input_spec = tf.keras.layers.InputSpec(ndim=4)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
-            "settings": self.settings,
+            "settings": list(self.settings),
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "gamma_initializer": tf.keras.initializers.serialize(self.gamma_initializer),
             "synchronised": self.synchronised,
         }
 
-    def build(self, input_shape):
-        channels = input_shape[-1]
-        self._branches = {
+    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+        channels = checked_channels(input_shape)
+        self._own = {
             setting: {
                 "gamma": self._add(f"{setting}_gamma", channels, self.gamma_initializer, True),
                 "beta": self._add(f"{setting}_beta", channels, "zeros", True),
@@ -61,9 +88,12 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
             }
             for setting in self.settings
         }
+        self.input_spec = tf.keras.layers.InputSpec(ndim=4, axes={-1: channels})
         super().build(input_shape)
 
-    def _add(self, name, channels, initializer, trainable):
+    def _add(
+        self, name: str, channels: int, initializer: str | tf.keras.initializers.Initializer, trainable: bool
+    ) -> tf.Variable:
         return self.add_weight(
             name=name,
             shape=(channels,),
@@ -73,122 +103,118 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
             aggregation=tf.VariableAggregation.MEAN,
         )
 
-    def branch(self, setting=None):
-        """The four variables used at `setting`, by name."""
+    def variables_of(self, setting: object = None) -> dict[str, tf.Variable | tf.Tensor]:
+        """Gamma, beta, moving_mean and moving_variance used at `setting`, by name."""
         name = self.settings[0] if setting is None and len(self.settings) == 1 else str(setting)
-        if name not in self._branches:
+        if name not in self._own:
             raise ValueError(f"`setting` must be one of {', '.join(self.settings)}. Received: setting={name}.")
-        return self._branches[name]
+        return self._own[name]
 
-    def affine(self, setting=None):
-        """Gamma and beta used at `setting`."""
-        branch = self.branch(setting)
-        return branch["gamma"], branch["beta"]
+    def affine(self, at: At | None = None) -> tuple[tf.Variable | tf.Tensor, tf.Variable | tf.Tensor]:
+        """Gamma and beta used there."""
+        own = self.variables_of(checked_at(at).setting)
+        return own["gamma"], own["beta"]
 
-    def slot(self, setting=None):
-        """Name of the statistics that training at `setting` moves, or None."""
+    def statistics_name(self, at: At | None = None) -> str | None:
+        """Name of the statistics that training there moves, or None."""
+        setting = checked_at(at).setting
         return self.settings[0] if setting is None else str(setting)
 
-    def call(self, inputs, setting=None, training=None):
-        gamma, beta = self.affine(setting)
+    def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
+        gamma, beta = self.affine(at)
         if not training:
-            branch = self.branch(setting)
-            outputs, _, _ = normalise(inputs, gamma, beta, self.epsilon, branch["moving_mean"], branch["moving_variance"])
-            return outputs
-        if self.synchronised:
-            outputs, mean, variance = normalise_synchronised(inputs, gamma, beta, self.epsilon)
-        else:
-            outputs, mean, variance = normalise(inputs, gamma, beta, self.epsilon)
-        if self.slot(setting) is not None:
-            statistics = (tf.stop_gradient(mean), tf.stop_gradient(variance), tf.ones([], mean.dtype))
-            record(self, self.slot(setting), statistics)
+            own = self.variables_of(checked_at(at).setting)
+            return normalise(inputs, gamma, beta, self.epsilon, own["moving_mean"], own["moving_variance"])[0]
+        measured = normalise_synchronised if self.synchronised else normalise
+        outputs, mean, variance = measured(inputs, gamma, beta, self.epsilon)
+        name = self.statistics_name(at)
+        if name is not None:
+            record(self, name, (tf.stop_gradient(mean), tf.stop_gradient(variance)))
         return outputs
 
-    def apply_statistics(self, records):
-        """Move the averages by the recorded `(mean, unbiased variance, replicas)` sums; returns the operation."""
+    def apply_statistics(self, records: Sequence[Record]) -> tf.Operation | None:
+        """Move the averages by the recorded sums of means and unbiased variances; returns the operation."""
         updates = []
-        for setting, (mean, variance, replicas) in records:
-            branch = self.branch(setting)
-            for name, value in (("moving_mean", mean / replicas), ("moving_variance", variance / replicas)):
-                moved = self.momentum * branch[name] + (1 - self.momentum) * value
-                updates.append(branch[name].assign(moved))
+        for setting, entries in by_setting(records).items():
+            own = self.variables_of(setting)
+            for number, name in enumerate(("moving_mean", "moving_variance")):
+                value = tf.convert_to_tensor(own[name])
+                for entry in entries:
+                    value = self._moved(value, entry.statistics[number], entry.count)
+                updates.append(own[name].assign(value))
         return tf.group(*updates)
+
+    def _moved(self, value: tf.Tensor, total: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
+        if not tf.is_tensor(count):
+            return self.momentum * value + (1 - self.momentum) * (total / count)
+        mean = total / tf.cast(tf.maximum(count, 1), total.dtype)
+        return tf.where(count > 0, self.momentum * value + (1 - self.momentum) * mean, value)
+
+    def served_form(self, settings: Sequence) -> StackedBatchNorm:
+        """The layer of a served network that knows `settings` by number."""
+        return StackedBatchNorm(settings, self.epsilon, name=self.name, dtype=self.dtype_policy)
 
 
 @tf.keras.saving.register_keras_serializable(package="tfres")
 class StackedBatchNorm(tf.keras.layers.Layer):
     """The served form of `SwitchableBatchNorm`: one variable `values` `(settings, 4, channels)`, inference only.
 
-    `setting` is the number of the setting or shares of the settings (see `quant.stacked.pick`; gamma, beta, mean and variance
-    are mixed), so that one graph serves them all. Outputs are equal to those of `SwitchableBatchNorm` bit for bit.
+    `at` has the number of the setting or shares of the settings (see `quant.stacked.pick`; gamma, beta, mean and variance are
+    mixed), so that one graph serves them all. Outputs are equal to those of `SwitchableBatchNorm` bit for bit.
 
     Args:
-        count: number of settings.
+        settings: names of the settings, in the order of their numbers.
         epsilon: as there.
     """
 
-    def __init__(self, count, epsilon=1e-5, **kwargs):
+    def __init__(self, settings: Sequence, epsilon: float = 1e-5, **kwargs: object) -> None:
+        settings, epsilon = checks.names("settings", settings), checked_epsilon(epsilon)
         super().__init__(**kwargs)
-        self.count = count
+        self.settings = settings
         self.epsilon = epsilon
+        self.input_spec = tf.keras.layers.InputSpec(ndim=4)
 
-    def get_config(self):
-        return {**super().get_config(), "count": self.count, "epsilon": self.epsilon}
+    def get_config(self) -> dict:
+        return {**super().get_config(), "settings": list(self.settings), "epsilon": self.epsilon}
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+        channels = checked_channels(input_shape)
         self.values = self.add_weight(
             name="values",
-            shape=(self.count, 4, input_shape[-1]),
+            shape=(len(self.settings), len(_NAMES), channels),
             initializer="ones",
             trainable=False,
             experimental_autocast=False,
         )
+        self.input_spec = tf.keras.layers.InputSpec(ndim=4, axes={-1: channels})
         super().build(input_shape)
 
-    def assign(self, norm):
+    def assign(self, norm: SwitchableBatchNorm) -> None:
         """Take the values of a `SwitchableBatchNorm`."""
-        branches = [norm.branch(setting) for setting in norm.settings]
-        names = ("gamma", "beta", "moving_mean", "moving_variance")
-        self.values.assign(tf.stack([tf.stack([branch[name] for name in names]) for branch in branches]))
+        own = [norm.variables_of(setting) for setting in self.settings]
+        self.values.assign(tf.stack([tf.stack([variables[name] for name in _NAMES]) for variables in own]))
 
-    def call(self, inputs, setting=None, training=None):
-        gamma, beta, mean, variance = tf.unstack(pick(self.values, setting))
+    def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
+        gamma, beta, mean, variance = tf.unstack(pick(self.values, at))
         return normalise(inputs, gamma, beta, self.epsilon, mean, variance)[0]
 
 
-def normalise(inputs, gamma, beta, epsilon, mean=None, variance=None):
-    """Normalised inputs and the statistics used; with no `mean` those of the batch (variance unbiased)."""
-    training = mean is None
-    if inputs.dtype != tf.float64:
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=gamma,
-            offset=beta,
-            mean=tf.zeros([0]) if training else mean,
-            variance=tf.zeros([0]) if training else variance,
-            epsilon=epsilon,
-            exponential_avg_factor=1.0,
-            is_training=training,
-        )
-        return outputs, mean, variance
-    if not training:
-        return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, epsilon), mean, variance
-    mean, variance = tf.nn.moments(inputs, [0, 1, 2])
-    outputs = tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, epsilon)
-    size = tf.cast(tf.size(inputs) // tf.size(mean), variance.dtype)
-    return outputs, mean, variance * size / tf.maximum(size - 1, 1)
+def checked_epsilon(epsilon: object) -> float:
+    """A positive number.
+
+    Raises:
+        ValueError: anything else.
+    """
+    return checks.number("epsilon", epsilon, "a positive number", lambda value: value > 0)
 
 
-def normalise_synchronised(inputs, gamma, beta, epsilon):
-    """As `normalise` in training, with the moments of the batch over all replicas (differentiable)."""
-    context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
-        return normalise(inputs, gamma, beta, epsilon)
-    x = tf.cast(inputs, gamma.dtype)
-    count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
-    sums = [tf.reduce_sum(x, [0, 1, 2]), tf.reduce_sum(tf.square(x), [0, 1, 2]), count]
-    total, total_square, count = context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
-    mean = total / count
-    variance = total_square / count - tf.square(mean)
-    outputs = tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
-    return tf.cast(outputs, inputs.dtype), mean, variance * count / tf.maximum(count - 1, 1)
+def checked_channels(input_shape: Any) -> int:  # noqa: ANN401
+    """The last entry of an input shape.
+
+    Raises:
+        ValueError: it is not known.
+    """
+    channels = tf.TensorShape(input_shape)[-1]
+    if not channels:
+        raise ValueError(f"`inputs` must have a known number of channels. Received: inputs.shape={input_shape}.")
+    return channels

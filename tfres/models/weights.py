@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfres.errors import CheckpointError
+from tfres.run import checkpoints
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -22,6 +25,28 @@ def variable_name(variable: tf.Variable) -> str:
 def weights_by_name(model: tf.Module) -> dict[str, np.ndarray]:
     """All weights of a model as arrays by name."""
     return {variable_name(variable): variable.numpy() for variable in model.weights}
+
+
+def load_weights(model: tf.Module, prefix: str) -> None:
+    """Set all weights of a model from a checkpoint of ours; where it holds moving averages, those.
+
+    The optimizer's buffers in it are not used.
+
+    Args:
+        model: built.
+        prefix: of the checkpoint.
+
+    Raises:
+        CheckpointError: unreadable, or of another network (names the tensors).
+    """
+    pairs = {variable_name(variable): variable for variable in model.weights}
+    tensors = checkpoints.read_checkpoint(prefix)
+    averages = {name: tensors.pop(name) for name in list(tensors) if name.endswith(checkpoints.AVERAGE)}
+    tensors.update({name.removesuffix(checkpoints.AVERAGE): value for name, value in averages.items()})
+    try:
+        assign_exactly(pairs, tensors, ignore=checkpoints.is_training_state)
+    except ValueError as error:
+        raise CheckpointError(f"{prefix}: {error}") from error
 
 
 def assign_exactly(

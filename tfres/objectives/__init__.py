@@ -1,9 +1,14 @@
-"""How families learn: `objective(model, images, labels) -> Outcome` with named loss terms."""
+"""How families learn: which settings run in a step and who teaches whom. Loaded on first use."""
 
-from tfres.objectives.by_recipe import has_ensemble, make_objective
-from tfres.objectives.classification import Outcome
-from tfres.objectives.ensemble_distillation import EnsembleDistillation
-from tfres.objectives.mutual_learning import MutualLearning
-from tfres.objectives.scale_distillation import ScaleDistillation
+from tfres.lazy import lazily
 
-__all__ = ["EnsembleDistillation", "MutualLearning", "Outcome", "ScaleDistillation", "has_ensemble", "make_objective"]
+_PLACES = {
+    "EnsembleDistillation": "tfres.objectives.ensemble_distillation",
+    "MutualLearning": "tfres.objectives.mutual_learning",
+    "Objective": "tfres.objectives.base",
+    "Outcome": "tfres.objectives.base",
+    "ScaleDistillation": "tfres.objectives.scale_distillation",
+    "SwitchableObjective": "tfres.objectives.base",
+}
+__all__ = list(_PLACES)
+__getattr__ = lazily(__name__, _PLACES)

@@ -1,40 +1,43 @@
-"""Cross entropy at every resolution, and distillation from a learned ensemble of them."""
+"""The loss at every resolution, and distillation from a learned ensemble of them."""
+
+from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tfres.objectives.classification import (
-    SwitchableClassification,
-    check_choice,
-    cross_entropy,
-    from_larger,
-    kl_divergence,
-    soft_cross_entropy,
-)
+from tfres.objectives.base import SwitchableObjective, check_choice, from_larger, precise
+
+if TYPE_CHECKING:
+    from tfres.models.network import Network
+    from tfres.settings import Setting
+    from tfres.tasks import Task
 
 KD_TYPES = ("ens_topdown", "ens")
 
 
 @dataclasses.dataclass(frozen=True)
-class EnsembleDistillation(SwitchableClassification):
-    """The objective of RS-Nets: the classification's terms, and
+class EnsembleDistillation(SwitchableObjective):
+    """The objective of RS-Nets: the loss of every setting, and
 
-        [kd or ensemble] CE(z_e, y) + [kd] D
+        [kd or ensemble] loss(z_e, y) + [kd] D
         z_e = sum_i softmax(alpha)_i stop(z_i)
-        d(t, s) = mean over the batch of sum p (ln p - ln q), p = softmax(stop(z_t) / T), q = softmax(z_s / T)
+        d(t, s) = the task's divergence of s from t; for classification the mean over the batch of sum p (ln p - ln q),
+            p = softmax(stop(z_t) / T), q = softmax(z_s / T)
         D = T^2 * 2/(S+1) * (sum_i d(e, i) + sum_{i<j} d(i, j))    kd_type "ens_topdown": larger teaches smaller
         D = T^2 * sum_i d(e, i)                                    kd_type "ens"
 
-    for the logits z_1 ... z_S of the settings in descending order and labels y. The model has `alpha`; the terms are
-    `cross_entropy_ensemble` and `distillation`.
+    for the outputs z_1 ... z_S of the settings in descending order and targets y. The network has `alpha`; the terms are
+    `<loss>_ensemble` and `distillation`.
 
     Args:
-        kd, weight_decay, decay_on, label_smoothing: see `SwitchableClassification`; of the reference, the float half decays
-            "all", the quantized half "kernels".
+        kd, weight_decay, decay_on: see `SwitchableObjective`; of the reference, the float half decays "all", the quantized
+            half "kernels".
         kd_type: "ens_topdown" or "ens".
         temperature: T.
-        ensemble: train alpha by the ensemble's cross entropy without `kd` too (the float half does).
+        ensemble: train alpha by the ensemble's loss without `kd` too (the float half does).
         divergence: "kl" as above, or "cross_entropy" (-sum p ln q, the quantized half): equal gradients, other values.
 
     Reference: Wang et al., arXiv 2007.09558, and its code. There T divides the students' logits only (its T is 1).
@@ -45,33 +48,43 @@ class EnsembleDistillation(SwitchableClassification):
     ensemble: bool = False
     divergence: str = "kl"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("kd_type", self.kd_type, KD_TYPES)
         check_choice("divergence", self.divergence, ("kl", "cross_entropy"))
-        if not self.temperature > 0:
+        if not 0 < self.temperature < float("inf"):
             raise ValueError(f"`temperature` must be positive. Received: temperature={self.temperature}.")
 
-    def _teaching(self, model, students, labels):
+    def teaching(
+        self, network: Network, students: list[tf.Tensor], targets: tf.Tensor, task: Task
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         if not (self.kd or self.ensemble):
             return {}, {}
-        teacher = ensemble(students, model.alpha)
-        terms = {"cross_entropy_ensemble": cross_entropy(labels, teacher)}
+        teacher = ensemble(students, network.alpha)
+        terms = {f"{task.loss_name}_ensemble": task.loss(teacher, targets)}
         if self.kd:
-            terms["distillation"] = self.distillation(students, teacher)
+            terms["distillation"] = self.distillation(students, teacher, task)
         return {"ensemble": teacher}, terms
 
-    def distillation(self, students, teacher):
-        """The term D from the settings' logits, largest first, and the ensemble's."""
-        divergence = kl_divergence if self.divergence == "kl" else soft_cross_entropy
-        total = tf.add_n([divergence(teacher, student, self.temperature) for student in students])
+    def distillation(self, students: list[tf.Tensor], teacher: tf.Tensor, task: Task) -> tf.Tensor:
+        """The term D from the settings' outputs, largest first, and the ensemble's."""
+        options = {"temperature": self.temperature, "form": self.divergence}
+        total = tf.add_n([task.divergence(teacher, student, **options) for student in students])
         if self.kd_type == "ens_topdown":
-            total += from_larger(divergence, students, temperature=self.temperature)
+            total += from_larger(task, students, **options)
             total *= 2 / (len(students) + 1)
         return self.temperature**2 * total
 
+    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The ensemble, where it is trained over several settings and all of these are there."""
+        trained = [setting for setting in network.trained_settings if setting in outputs]
+        meaningful = self.kd or (self.ensemble and len(trained) > 1)
+        if not meaningful or len(trained) < len(network.trained_settings):
+            return {}
+        return {"ensemble": ensemble([precise(outputs[setting]) for setting in trained], network.alpha)}
 
-def ensemble(logits, alpha):
-    """Weighted mean of the settings' logits, `(batch, classes)`; gradients reach alpha only."""
-    weights = tf.nn.softmax(tf.cast(alpha, logits[0].dtype))
-    return tf.add_n([weights[i] * tf.stop_gradient(z) for i, z in enumerate(logits)])
+
+def ensemble(outputs: list[tf.Tensor], alpha: tf.Tensor) -> tf.Tensor:
+    """Weighted mean of the settings' outputs; gradients reach alpha only."""
+    weights = tf.nn.softmax(tf.cast(alpha, outputs[0].dtype))
+    return tf.add_n([weights[i] * tf.stop_gradient(z) for i, z in enumerate(outputs)])

@@ -1,25 +1,34 @@
 """The sandwich rule with distillation in place: the full network learns from labels, narrower ones from the full network."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tfres.objectives.classification import Outcome, SwitchableClassification, cross_entropy, kl_divergence
+from quant import At
+from tfres.objectives.base import Outcome, SwitchableObjective, precise
+
+if TYPE_CHECKING:
+    from tfres.models.network import Network
+    from tfres.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
-class MutualLearning(SwitchableClassification):
-    """L = CE(z, y) + sum over sub-networks of KL(sg(softmax(z)), softmax(z_k)) + weight decay.
+class MutualLearning(SwitchableObjective):
+    """L = loss(z, y) + sum over sub-networks of divergence(sg(z), z_k) + weight decay.
 
-    z are the logits of the full network at the full side; the sub-networks are the other widths in the network's `width_mults`
-    (the narrowest) and `random_widths` of random width, each at a random side of the network's resolutions (the full one
-    among them). Every pass normalises with the statistics of its own batch; the widths in `width_mults` keep moving averages.
+    z are the outputs of the full network at the full side. The sub-networks are the narrowest width and `random_widths` of
+    random width; where norms are private to the width (slimmable networks with switches) all of the network's widths instead.
+    Each sees a random side of the network's resolutions (the full one among them). Every pass normalises with the statistics
+    of its own batch; the widths that are trained in every step keep moving averages, others are calibrated.
 
     Args:
         random_widths: sub-networks of random width, uniform over the network's range.
         random_sides: false: all at the full side (universally slimmable networks).
-        kd, weight_decay, decay_on, label_smoothing: see `SwitchableClassification`; without `kd` sub-networks learn from the
-            labels too.
+        kd, weight_decay, decay_on: see `SwitchableObjective`; without `kd` sub-networks learn from the targets too.
 
     Reference: Yang et al., MutualNet, arXiv 1909.12978 and 2105.07085; Yu and Huang, arXiv 1903.05134; and their code. Widths
     there are drawn per step by numpy; here they come with the batch's draws, so that replicas agree.
@@ -28,54 +37,56 @@ class MutualLearning(SwitchableClassification):
     random_widths: int = 2
     random_sides: bool = True
 
-    draws = 1  # the seed of a step's widths and sides
+    random_numbers = 1  # the seed of a step's widths and sides
+    separable = False
 
-    def __call__(self, model, images, labels, draws=None):
+    def __call__(
+        self, network: Network, inputs: Mapping[Any, tf.Tensor], targets: tf.Tensor, task: Task, draws: Any = None
+    ) -> Outcome:
         """Loss terms of one batch.
 
         Args:
-            model: `MutualNet`.
-            images: mapping of resolution to normalised images, the full side first.
-            labels: see `SwitchableClassification`.
+            network: of several widths.
+            inputs: resolution -> normalised images, the full side first.
+            targets, task: see `SwitchableObjective`.
             draws: float `(1,)`, uniform in [0, 1).
 
         Returns:
-            `Outcome` with terms `cross_entropy`, `distillation_w0.25`, `distillation_random1`, ..., `weight_decay`.
+            `Outcome` with terms `<loss>`, `distillation_w0.25`, `distillation_random1`, ..., `weight_decay`.
         """
-        sides = list(images)
-        low, high = model.width_range
-        listed = [dataclasses.replace(setting, resolution=None) for setting in model.trained_settings[1:]]
-        subnets = {str(setting): setting for setting in listed}
+        sides, (low, high) = list(inputs), network.width_range
+        listed = network.trained_settings[1:]
+        listed = [dataclasses.replace(s, resolution=None) for s in (listed if network.options.switches else listed[-1:])]
+        subnets = {str(setting): At(setting) for setting in listed}
         seed = tf.stack([tf.cast(draws[0] * 2**23, tf.int32), 0])
         numbers = tf.random.stateless_uniform([2 * self.random_widths + len(listed)], seed, dtype=tf.float64)
         widths = tf.unstack(low + (high - low) * numbers[: self.random_widths])
-        subnets |= {f"random{number}": width for number, width in enumerate(widths, 1)}
-        seen = [images[sides[0]]] * len(subnets)
+        subnets |= {f"random{number}": At(width_mult=width) for number, width in enumerate(widths, 1)}
+        seen = [inputs[sides[0]]] * len(subnets)
         if self.random_sides and len(sides) > 1:
-            picks = [lambda side=side: images[side] for side in sides]
+            picks = [lambda side=side: inputs[side] for side in sides]
             places = tf.cast(numbers[self.random_widths :] * len(sides), tf.int32)
             seen = [tf.switch_case(place, picks) for place in tf.unstack(places)]
-        passes = {name: (setting, x) for (name, setting), x in zip(subnets.items(), seen, strict=True)}
-        return self.sandwich(model, images[sides[0]], labels, passes)
+        passes = {name: (at, x) for (name, at), x in zip(subnets.items(), seen, strict=True)}
+        return self.sandwich(network, inputs[sides[0]], targets, task, passes)
 
-    def sandwich(self, model, images, labels, subnets):
+    def sandwich(
+        self, network: Network, images: tf.Tensor, targets: tf.Tensor, task: Task, subnets: Mapping[str, tuple[At, tf.Tensor]]
+    ) -> Outcome:
         """The `Outcome` of the full network on `images` and of given sub-networks.
 
         Args:
-            model, labels: as above.
+            network, targets, task: as above.
             images: at the full side.
-            subnets: name -> `(setting, images)`; a setting may be a scalar tensor, the width.
+            subnets: name -> where it runs and its images.
         """
-        full = dataclasses.replace(model.trained_settings[0], resolution=None)
-        logits = {"full": self._logits(model, images, full)}
-        logits |= {name: self._logits(model, x, setting) for name, (setting, x) in subnets.items()}
-        labels = self._smoothed(tf.convert_to_tensor(labels), logits["full"])
-        terms = {"cross_entropy": cross_entropy(labels, logits["full"])}
+        full = At(dataclasses.replace(network.trained_settings[0], resolution=None))
+        outputs = {"full": precise(network.run(images, full, training=True))}
+        outputs |= {name: precise(network.run(x, at, training=True)) for name, (at, x) in subnets.items()}
+        terms = {task.loss_name: task.loss(outputs["full"], targets)}
         for name in subnets:
-            taught = kl_divergence(logits["full"], logits[name]) if self.kd else cross_entropy(labels, logits[name])
-            terms[f"{'distillation' if self.kd else 'cross_entropy'}_{name}"] = taught
-        return Outcome(terms | self._decay(model, logits["full"].dtype), logits)
-
-    def _logits(self, model, images, setting):
-        z = model.logits(images, setting, training=True)
-        return z if z.dtype == tf.float64 else tf.cast(z, tf.float32)
+            if self.kd:
+                terms[f"distillation_{name}"] = task.divergence(outputs["full"], outputs[name])
+            else:
+                terms[f"{task.loss_name}_{name}"] = task.loss(outputs[name], targets)
+        return Outcome(terms | self.decay(network, outputs["full"].dtype), outputs)

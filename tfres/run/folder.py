@@ -14,7 +14,7 @@ from tfres import table as tables
 from tfres.errors import RecipeError, RunError
 from tfres.files import remove_stale_links, replace_link, write_json, write_text
 from tfres.run import calibrated, checkpoints, facts, guard
-from tfres.run.yaml_file import dump_yaml, read_yaml
+from tfres.yaml_file import dump_yaml, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,8 +1,15 @@
 """MobileNetV1 without its classifier."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
-from tfres.models.backbones.parts import through
+from tfres.models.backbones.parts import Backbone, Channels, Parts, through
+
+if TYPE_CHECKING:
+    from quant.at import At
 
 # Channels and stride of the separable blocks.
 _BLOCKS = (
@@ -17,22 +24,22 @@ class SeparableBlock(tf.keras.layers.Layer):
 
     Args:
         parts: layer factories.
-        channels: of the output.
+        inputs, outputs: channels.
         stride: of the depthwise convolution.
     """
 
-    def __init__(self, parts, channels, stride, **kwargs):
+    def __init__(self, parts: Parts, inputs: Channels, outputs: Channels, stride: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.depthwise = [parts.depthwise(3, stride, "depthwise"), parts.norm("depthwise_bn")]
-        self.pointwise = [parts.conv(channels, 1, 1, "pointwise"), parts.norm("pointwise_bn")]
+        self.depthwise = [parts.depthwise(inputs, 3, stride, "depthwise"), parts.norm(inputs, "depthwise_bn")]
+        self.pointwise = [parts.conv(outputs, 1, 1, "pointwise"), parts.norm(outputs, "pointwise_bn")]
 
-    def call(self, inputs, setting=None, training=None):
-        x = tf.nn.relu6(through(self.depthwise, inputs, setting, training))
-        return tf.nn.relu6(through(self.pointwise, x, setting, training))
+    def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
+        x = tf.nn.relu6(through(self.depthwise, inputs, at, training))
+        return tf.nn.relu6(through(self.pointwise, x, at, training))
 
 
-class MobileNetV1(tf.keras.layers.Layer):
-    """Stem, thirteen separable blocks and global average pooling; images `(batch, side, side, 3)` to `(batch, channels)`.
+class MobileNetV1(Backbone):
+    """Stem and thirteen separable blocks; feature maps of strides 2, 4, 8, 16 and 32.
 
     Args:
         parts: layer factories.
@@ -40,14 +47,19 @@ class MobileNetV1(tf.keras.layers.Layer):
     Reference: Howard et al., arXiv 1704.04861, as in MutualNet's code (relu6).
     """
 
-    def __init__(self, parts, **kwargs):
+    def __init__(self, parts: Parts, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.stem = [parts.conv(_STEM, 3, 2, "conv0", quantized=False), parts.norm("conv0_bn")]
-        self.blocks = [
-            SeparableBlock(parts, channels, stride, name=f"block{number}") for number, (channels, stride) in enumerate(_BLOCKS)
-        ]
-        self.channels = _BLOCKS[-1][0]
+        channels = parts.channels(_STEM, 0)
+        self.stem = [parts.conv(channels, 3, 2, "conv0", quantized=False), parts.norm(channels, "conv0_bn")]
+        self.blocks = []
+        for number, (count, stride) in enumerate(_BLOCKS):
+            inputs, channels = channels, parts.channels(count, 1 + number)
+            self.blocks.append(SeparableBlock(parts, inputs, channels, stride, name=f"block{number}"))
+        self.channels = channels
 
-    def call(self, inputs, setting=None, training=None):
-        x = tf.nn.relu6(through(self.stem, inputs, setting, training))
-        return tf.reduce_mean(through(self.blocks, x, setting, training), [1, 2])
+    def call(self, images: tf.Tensor, at: At | None = None, training: bool | None = None) -> dict[int, tf.Tensor]:
+        x, stride, maps = tf.nn.relu6(through(self.stem, images, at, training)), 2, {}
+        for block, (_, block_stride) in zip(self.blocks, _BLOCKS, strict=True):
+            x, stride = block(x, at=at, training=training), stride * block_stride
+            maps[stride] = x
+        return maps

@@ -1,8 +1,18 @@
 """Residual networks for ImageNet and CIFAR stems: PyTorch's layout, and the three arrangements of LQ-Nets."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
-from tfres.models.backbones.parts import through
+from quant import checks
+from tfres.models.backbones.parts import Backbone, Channels, Parts, through, whole_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quant.at import At
 
 MODES = ("float", "resnet", "preact", "preact_typeA")
 _EXPANSION = {"basic": 1, "bottleneck": 4}
@@ -19,7 +29,9 @@ class ResidualBlock(tf.keras.layers.Layer):
         parts: layer factories.
         kind: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1 to four times the width).
         mode: see above.
+        inputs: channels.
         width: channels of the inner convolutions.
+        place: of the first convolution, see `Parts`; the block has `places`.
         stride: of the first 3x3 convolution (basic), of the one named by `stride_in` (bottleneck), and of the shortcut.
         project: whether the shortcut changes channels (1x1 convolution and norm; in preact_typeA average pooling and
             zero channels).
@@ -32,90 +44,97 @@ class ResidualBlock(tf.keras.layers.Layer):
 
     def __init__(
         self,
-        parts,
-        kind,
-        mode,
-        width,
-        stride,
-        project,
-        first,
-        quantized_input,
-        quantize_shortcut,
-        groups=1,
-        base_width=64,
-        stride_in="3x3",
-        **kwargs,
-    ):
+        parts: Parts,
+        kind: str,
+        mode: str,
+        inputs: Channels,
+        width: int,
+        place: int,
+        stride: int,
+        project: bool,
+        first: bool,
+        quantized_input: bool,
+        quantize_shortcut: bool,
+        groups: int = 1,
+        base_width: int = 64,
+        stride_in: str = "3x3",
+        **kwargs: object,
+    ) -> None:
         super().__init__(**kwargs)
         self.preact = mode.startswith("preact")
         self.first = first
         self.stride = stride
-        self.channels = width * _EXPANSION[kind]
         self.quantize_shortcut = quantize_shortcut
+        count = width * _EXPANSION[kind]
         if kind == "basic":
             shapes = [(width, 3, stride, 1, 1), (width, 3, 1, 1, 1)]
         else:
             inner = int(width * base_width / 64) * groups
             early, late = (stride, 1) if stride_in == "1x1" else (1, stride)
-            share = inner / self.channels
-            shapes = [(inner, 1, early, 1, share), (inner, 3, late, groups, share), (self.channels, 1, 1, 1, 1)]
-        self.bn_preact = parts.norm("bn_preact") if self.preact and not first else None
+            share = inner / count
+            shapes = [(inner, 1, early, 1, share), (inner, 3, late, groups, share), (count, 1, 1, 1, 1)]
+        self.bn_preact = parts.norm(inputs, "bn_preact") if self.preact and not first else None
         self.convs, self.norms, self.quantizers = [], [], []
         for i, (filters, kernel_size, strides, conv_groups, ratio) in enumerate(shapes, 1):
             zero_gamma = i == len(shapes) and mode == "resnet"
-            self.convs.append(parts.conv(filters, kernel_size, strides, f"conv{i}", groups=conv_groups, ratio=ratio))
-            self.norms.append(parts.norm(f"conv{i}_bn", "zeros" if zero_gamma else "ones"))
+            self.channels = parts.channels(filters, place + i - 1, ratio=ratio)
+            self.convs.append(parts.conv(self.channels, kernel_size, strides, f"conv{i}", groups=conv_groups))
+            self.norms.append(parts.norm(self.channels, f"conv{i}_bn", "zeros" if zero_gamma else "ones"))
             quantize = self.preact and not (i == 1 and quantized_input)
             self.quantizers.append(parts.quantizer(f"quant{i}") if quantize else None)
         self.pad_shortcut = project and mode == "preact_typeA"
         self.projection = []
         if project and not self.pad_shortcut:
-            conv = parts.conv(self.channels, 1, stride, "convshortcut")
-            self.projection = [conv, parts.norm("convshortcut_bn")]
+            channels = parts.channels(count, place + len(shapes))
+            self.projection = [parts.conv(channels, 1, stride, "convshortcut"), parts.norm(channels, "convshortcut_bn")]
+        self.places = len(shapes) + bool(self.projection)
 
-    def call(self, inputs, setting=None, training=None):
+    def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
         x = inputs
         if self.bn_preact is not None:
-            x = tf.nn.relu(through([self.bn_preact], x, setting, training))
+            x = tf.nn.relu(through([self.bn_preact], x, at, training))
         shortcut = inputs
         for i, layers in enumerate(zip(self.quantizers, self.convs, self.norms, strict=True)):
-            x = through(layers[:1], x, setting, training)
+            x = through(layers[:1], x, at, training)
             if i == 0 and self.quantize_shortcut:
                 shortcut = x
-            x = through(layers[1:], x, setting, training)
+            x = through(layers[1:], x, at, training)
             if i + 1 < len(self.convs):
                 x = tf.nn.relu(x)
-        return x + self._shortcut(shortcut, setting, training)
-
-    def _shortcut(self, x, setting, training):
         if not self.pad_shortcut:
-            return through(self.projection, x, setting, training)
+            return x + through(self.projection, shortcut, at, training)
         if self.stride > 1:
-            x = tf.nn.avg_pool2d(x, self.stride, self.stride, "SAME")
-        return tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, self.channels - x.shape[-1]]])
+            shortcut = tf.nn.avg_pool2d(shortcut, self.stride, self.stride, "SAME")
+        return x + tf.pad(shortcut, [[0, 0], [0, 0], [0, 0], [0, x.shape[-1] - shortcut.shape[-1]]])
 
 
 class ResidualGroup(tf.keras.layers.Layer):
     """Blocks of one width. Without `bn_last` a relu follows every block; with it the group ends norm -> relu -> quantizer."""
 
-    def __init__(self, blocks, bn_last, quant_last, **kwargs):
+    def __init__(
+        self,
+        blocks: list[ResidualBlock],
+        bn_last: tf.keras.layers.Layer | None,
+        quant_last: tf.keras.layers.Layer | None,
+        **kwargs: object,
+    ) -> None:
         super().__init__(**kwargs)
         self.blocks = blocks
         self.bn_last = bn_last
         self.quant_last = quant_last
 
-    def call(self, inputs, setting=None, training=None):
+    def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
         if self.bn_last is None:
             x = inputs
             for block in self.blocks:
-                x = tf.nn.relu(block(x, setting=setting, training=training))
+                x = tf.nn.relu(block(x, at=at, training=training))
             return x
-        x = through([*self.blocks, self.bn_last], inputs, setting, training)
-        return through([self.quant_last], tf.nn.relu(x), setting, training)
+        x = through([*self.blocks, self.bn_last], inputs, at, training)
+        return through([self.quant_last], tf.nn.relu(x), at, training)
 
 
-class ResNet(tf.keras.layers.Layer):
-    """Stem, residual groups and global average pooling; images `(batch, side, side, 3)` to features `(batch, channels)`.
+class ResNet(Backbone):
+    """Stem and residual groups; feature maps of strides 2, 4, 8, 16, 32 (stem "imagenet") or 1, 2, 4 ("cifar").
 
     Args:
         parts: layer factories.
@@ -129,75 +148,96 @@ class ResNet(tf.keras.layers.Layer):
             reference leaves it float, through a branch that is never taken.
         groups, base_width, stride_in: of bottlenecks, see `ResidualBlock`.
 
-    `channels` is the number of features.
-
     Reference: RS-Nets code, both halves, and LQ-Nets code. preact_typeA also works with basic blocks, and pads where a
     side is odd before a stride, where the reference fails.
     """
 
     def __init__(
         self,
-        parts,
-        blocks,
-        widths,
-        kind,
-        mode,
-        stem,
-        quantize_first_shortcut=False,
-        groups=1,
-        base_width=64,
-        stride_in="3x3",
-        **kwargs,
-    ):
+        parts: Parts,
+        blocks: Sequence[int],
+        widths: Sequence[int],
+        kind: str,
+        mode: str,
+        stem: str,
+        quantize_first_shortcut: bool = False,
+        groups: int = 1,
+        base_width: int = 64,
+        stride_in: str = "3x3",
+        **kwargs: object,
+    ) -> None:
         super().__init__(**kwargs)
-        if mode not in MODES:
-            raise ValueError(f"`mode` must be one of {', '.join(MODES)}. Received: mode={mode!r}.")
-        if kind not in _EXPANSION:
-            raise ValueError(f"`kind` must be one of {', '.join(_EXPANSION)}. Received: kind={kind!r}.")
-        if stem not in ("imagenet", "cifar"):
-            raise ValueError(f"`stem` must be imagenet or cifar. Received: stem={stem!r}.")
-        if stride_in not in ("3x3", "1x1"):
-            raise ValueError(f"`stride_in` must be 3x3 or 1x1. Received: stride_in={stride_in!r}.")
-        self.pool = stem == "imagenet"
+        blocks, widths = whole_numbers("blocks", blocks), whole_numbers("widths", widths)
+        checks.choice("kind", kind, _EXPANSION)
+        checks.choice("mode", mode, MODES)
+        checks.choice("stem", stem, ("imagenet", "cifar"))
+        checks.choice("stride_in", stride_in, ("3x3", "1x1"))
+        checks.whole("groups", groups)
+        checks.whole("base_width", base_width)
+        checks.flag("quantize_first_shortcut", quantize_first_shortcut)
+        _check_combination(blocks, widths, kind, groups, base_width, stride_in)
+        self.imagenet = stem == "imagenet"
         self.symmetric = mode == "float"
-        size, stride = (7, 2) if self.pool else (3, 1)
-        self.conv0 = parts.conv(widths[0], size, stride, "conv0", quantized=False, ratio=1 / _EXPANSION[kind])
-        self.conv0_bn = parts.norm("conv0_bn")
+        expansion = _EXPANSION[kind]
+        size, stride = (7, 2) if self.imagenet else (3, 1)
+        count, place = widths[0], 1
+        channels = parts.channels(count, 0, ratio=1 / expansion)
+        self.conv0 = parts.conv(channels, size, stride, "conv0", quantized=False)
+        self.conv0_bn = parts.norm(channels, "conv0_bn")
         self.groups = []
-        channels = widths[0]
-        for g, (count, width) in enumerate(zip(blocks, widths, strict=True)):
+        for g, (number, width) in enumerate(zip(blocks, widths, strict=True)):
             group = []
-            for b in range(count):
+            for b in range(number):
                 stride = 2 if g > 0 and b == 0 else 1
-                project = b == 0 and (stride > 1 or channels != width * _EXPANSION[kind])
-                group.append(
-                    ResidualBlock(
-                        parts,
-                        kind,
-                        mode,
-                        width,
-                        stride=stride,
-                        project=project,
-                        first=b == 0,
-                        quantized_input=mode == "preact" and b == 0 and g > 0,
-                        quantize_shortcut=mode == "preact" and project and quantize_first_shortcut,
-                        groups=groups,
-                        base_width=base_width,
-                        stride_in=stride_in,
-                        name=f"block{b}",
-                    )
+                project = b == 0 and (stride > 1 or count != width * expansion)
+                block = ResidualBlock(
+                    parts,
+                    kind,
+                    mode,
+                    channels,
+                    width,
+                    place,
+                    stride=stride,
+                    project=project,
+                    first=b == 0,
+                    quantized_input=mode == "preact" and b == 0 and g > 0,
+                    quantize_shortcut=mode == "preact" and project and quantize_first_shortcut,
+                    groups=groups,
+                    base_width=base_width,
+                    stride_in=stride_in,
+                    name=f"block{b}",
                 )
-                channels = width * _EXPANSION[kind]
-            bn_last = parts.norm("bn_last") if mode.startswith("preact") else None
+                group.append(block)
+                count, channels, place = width * expansion, block.channels, place + block.places
+            bn_last = parts.norm(channels, "bn_last") if mode.startswith("preact") else None
             quant_last = parts.quantizer("quant_last") if mode == "preact" and g < len(blocks) - 1 else None
             self.groups.append(ResidualGroup(group, bn_last, quant_last, name=f"group{g}"))
         self.channels = channels
 
-    def call(self, inputs, setting=None, training=None):
-        x = tf.nn.relu(through([self.conv0, self.conv0_bn], inputs, setting, training))
-        if self.pool and self.symmetric:
-            x = tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")  # after a relu 0 is the least
-        elif self.pool:
-            x = tf.nn.max_pool2d(x, 3, 2, "SAME")
-        x = through(self.groups, x, setting, training)
-        return tf.reduce_mean(x, [1, 2])
+    def call(self, images: tf.Tensor, at: At | None = None, training: bool | None = None) -> dict[int, tf.Tensor]:
+        x = tf.nn.relu(through([self.conv0, self.conv0_bn], images, at, training))
+        stride, maps = 1, {}
+        if self.imagenet:
+            maps[2] = x
+            stride = 4
+            if self.symmetric:
+                x = tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")  # after relu 0 is least
+            else:
+                x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+        for number, group in enumerate(self.groups):
+            x = group(x, at=at, training=training)
+            maps[stride * 2**number] = x
+        return maps
+
+
+def _check_combination(blocks: list[int], widths: list[int], kind: str, groups: int, base_width: int, stride_in: str) -> None:
+    if len(widths) != len(blocks):
+        raise ValueError(f"`widths` must be {len(blocks)}, one per entry of `blocks`. Received: widths={widths}.")
+    if kind == "basic" and (groups, base_width, stride_in) != (1, 64, "3x3"):
+        received = f"groups={groups}, base_width={base_width}, stride_in={stride_in}"
+        raise ValueError(
+            f"`groups`, `base_width` and `stride_in` must be 1, 64 and 3x3 for basic blocks. Received: {received}."
+        )
+    if min(widths) * base_width < 64:
+        least = -(-64 // min(widths))
+        raise ValueError(f"`base_width` must be at least {least} for these widths. Received: base_width={base_width}.")

@@ -1,6 +1,7 @@
-"""MutualNet: one set of weights at many widths and resolutions; slimmable networks with switches."""
+"""MutualNet: one set of weights at many widths and resolutions; slimmable networks with switches. Loaded on first use."""
 
-from tfres.models.mutualnet.network import MutualNet
-from tfres.models.mutualnet.presets import PRESETS
+from tfres.lazy import lazily
 
-__all__ = ["PRESETS", "MutualNet"]
+_PLACES = {"PRESETS": "tfres.models.mutualnet.presets", "MutualNet": "tfres.models.mutualnet.network"}
+__all__ = list(_PLACES)
+__getattr__ = lazily(__name__, _PLACES)

@@ -1,11 +1,18 @@
 """Channel lists that AutoSlim found, named by their million multiply-adds at 224.
 
-In the order of a network's convolutions without depthwise ones: MobileNetV1: stem, output of every block; MobileNetV2: stem,
-output of the first block, expansion and output of every other, last convolution; ResNet-50: stem, then of every block its
-three convolutions and, where it has one, its shortcut.
+In the order of a network's convolutions without depthwise ones (`place` in `tfres.models.backbones.Parts`): MobileNetV1: stem,
+output of every block; MobileNetV2 and MNasNet: stem, output of the first block, expansion and output of every other, last
+convolution; ResNet-50: stem, then of every block its three convolutions and, where it has one, its shortcut.
 
 Source: Yu and Huang, arXiv 1903.11728, and its code (figures only).
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _V1 = {
     "m150": "16 32 48 48 88 88 224 176 224 368 320 224 744 744",
@@ -20,6 +27,14 @@ _V2 = {
     "m505": """32 16 144 24 176 24 192 48 240 48 144 48 264 88 288 88 336 88 432 88 576 144 576 144 648 144 864 240 1440 240
         1440 240 1440 480 1920""",
 }
+_MNASNET = {
+    "m217": """16 8 24 16 48 16 24 16 48 32 48 32 48 32 192 56 400 56 400 56 400 80 432 80 648 192 864 192 864 192 864 192
+        1728 280 1280""",
+    "m315": """16 8 40 24 48 24 40 24 48 40 80 40 48 40 352 64 400 64 400 64 464 80 432 80 792 288 864 288 864 288 1008 288
+        1728 360 1920""",
+    "m532": """16 8 64 32 56 32 72 32 104 64 128 64 96 64 384 104 528 104 464 104 720 128 576 128 864 288 1584 288 1728 288
+        1728 288 1728 480 1920""",
+}
 # Per stage: the shortcut, then three numbers per block.
 _RESNET50 = {
     "m570": """24; 72 8 16 72 16 16 72 8 8 72; 240 16 24 240 16 24 240 16 16 240 16 24 240; 704 72 72 704 48 72 704 48 72 704
@@ -33,11 +48,11 @@ _RESNET50 = {
 }
 
 
-def _numbers(text):
+def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split()]
 
 
-def resnet_order(counts, blocks=(3, 4, 6, 3)):
+def resnet_order(counts: Iterable[int], blocks: Iterable[int] = (3, 4, 6, 3)) -> list[int]:
     """A residual network's list as published (of every stage the shortcut, then three numbers per block) in the order of our
     convolutions: a block's shortcut behind its three.
     """
@@ -51,4 +66,5 @@ def resnet_order(counts, blocks=(3, 4, 6, 3)):
 
 MOBILENET_V1 = {name: _numbers(text) for name, text in _V1.items()}
 MOBILENET_V2 = {name: _numbers(text) for name, text in _V2.items()}
+MNASNET = {name: _numbers(text) for name, text in _MNASNET.items()}
 RESNET50 = {name: resnet_order(_numbers(text.replace(";", " "))) for name, text in _RESNET50.items()}

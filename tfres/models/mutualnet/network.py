@@ -1,253 +1,190 @@
 """The network that runs at any width and resolution."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from typing import Any
 
 import tensorflow as tf
 
 from tfres.layers import FanOutNormal
 from tfres.layers.slim_channels import SlimChannels
-from tfres.layers.slimmable import (
-    PackedBatchNorm,
-    SlimmableBatchNorm,
-    SlimmableConv2D,
-    SlimmableDense,
-    SlimmableDepthwiseConv2D,
-)
-from tfres.models.backbones import MobileNetV1, MobileNetV2, ResNet, WideResNet
-from tfres.models.switchable import SwitchableNetwork
-from tfres.settings import Setting
-
-KINDS = ("mobilenet_v1", "mobilenet_v2", "bottleneck", "wide")
+from tfres.layers.slimmable import SlimmableConv2D, SlimmableDense, SlimmableDepthwiseConv2D
+from tfres.layers.slimmable_batch_norm import SlimmableBatchNorm
+from tfres.models.backbones import MNasNet, MobileNetV1, MobileNetV2, Parts, ResNet, WideResNet
+from tfres.models.costs import Cost, count_cost
+from tfres.models.mutualnet.options import MutualNetOptions
+from tfres.models.network import Network
+from tfres.settings import Private, Setting
 
 
 @tf.keras.saving.register_keras_serializable(package="tfres")
-class MutualNet(SwitchableNetwork):
+class MutualNet(Network):
     """A classifier whose layers run with their leading channels: any width between two bounds, at any resolution.
 
     A setting is a resolution and a width, `r160-w0.75`; a width left out is the largest. Every setting runs in training;
-    for inference it needs statistics of its norms, which the widths in `width_mults` get in training (for whatever resolution
-    they saw there) and any setting by calibration.
-
-    Args:
-        kind: "mobilenet_v1", "mobilenet_v2", "bottleneck" (ResNet) or "wide" (wide residual network for CIFAR).
-        blocks: blocks per group, of the residual kinds.
-        widths: channels per group at width 1; of "wide" with the stem first.
-        width_range: smallest and largest width; variables are built for the largest, which may be above 1.
-        width_mults: widths with statistics from training; default both ends of the range.
-        resolutions: sides in pixels, the full side first.
-        calibrated: further settings with statistics of their own, "r128-w0.5".
-        classes: number of classes.
-        dropout: between the convolutions of a "wide" block.
-        divisor, minimum: of the rounding of channels, see `tfres.layers.slim_channels`.
-        private: gamma and beta belong to the width too: slimmable networks with switches, for short `width_mults`.
-        channel_lists: mapping of names to lists of channels in the order of the convolutions but depthwise ones (AutoSlim).
-            The settings are then these sub-networks, `r224-netA`, with private norms; the last by name is the full one.
-        synchronised: see `SwitchableBatchNorm`.
-        stem, stride_in: of "bottleneck", see `tfres.models.backbones.ResNet`.
-
-    Call arguments and output: as `SwitchableNetwork`; `setting` may be any setting whose width is in range.
+    for inference it needs statistics of its norms, which widths get in training (for whatever resolution they saw there) and
+    any setting by calibration. Arguments, call, output: `MutualNetOptions` and `Network`; `setting` may be any setting whose
+    width is at most the largest.
 
     References: Yang et al., MutualNet, arXiv 1909.12978 and 2105.07085; Yu et al., slimmable networks, arXiv 1812.08928,
     1903.05134 and 1903.11728; and their code. Unlike there, MobileNetV2's last norm has statistics per setting, and those of
     several settings live beside one another.
     """
 
-    def __init__(
-        self,
-        kind="mobilenet_v1",
-        blocks=(),
-        widths=(),
-        width_range=(0.25, 1.0),
-        width_mults=None,
-        resolutions=(224, 192, 160, 128),
-        calibrated=(),
-        classes=1000,
-        mode="float",
-        stem="imagenet",
-        stride_in="3x3",
-        dropout=0.0,
-        divisor=8,
-        minimum=1,
-        private=False,
-        channel_lists=None,
-        synchronised=False,
-        served=False,
-        **kwargs,
-    ):
-        self.check({"kind": kind, "mode": mode, "width_range": width_range, "width_mults": width_mults})
-        lower, upper = (float(bound) for bound in width_range)
-        width_mults = [float(width) for width in width_mults or (lower, upper)]
-        config = {
-            "kind": kind,
-            "blocks": blocks,
-            "widths": widths,
-            "width_range": [lower, upper],
-            "width_mults": sorted({*width_mults}, reverse=True),
-            "resolutions": resolutions,
-            "calibrated": calibrated,
-            "classes": classes,
-            "mode": "float",
-            "stem": stem,
-            "stride_in": stride_in,
-            "dropout": dropout,
-            "divisor": divisor,
-            "minimum": minimum,
-            "private": private,
-            "channel_lists": {name: list(counts) for name, counts in (channel_lists or {}).items()},
-            "synchronised": synchronised,
-            "served": served,
-        }
-        super().__init__(config, **kwargs)
-
-    @staticmethod
-    def check(arguments):
-        mode, kind = arguments.get("mode"), arguments.get("kind", "mobilenet_v1")
-        if mode not in (None, "float") or kind not in KINDS:
-            raise ValueError(
-                f"`mode` must be float and `kind` one of {', '.join(KINDS)}. Received: mode={mode!r}, kind={kind!r}."
-            )
-        lower, upper = arguments.get("width_range") or (0.25, 1.0)
-        if not 0 < lower <= upper:
-            raise ValueError(f"`width_range` must be two ascending positive widths. Received: width_range={(lower, upper)}.")
-        wrong = [width for width in arguments.get("width_mults") or () if not width <= upper or width <= 0]
-        if wrong:
-            raise ValueError(f"`width_mults` must be positive and at most {upper:g}. Received: width_mults={wrong}.")
+    Options = MutualNetOptions
+    axes = ("resolution", "width_mult")
+    continuous = False
+    calibrates_trained = True
 
     @property
-    def width_range(self):
+    def width_range(self) -> tuple[float, float]:
         """Smallest and largest width."""
-        return tuple(self._config["width_range"])
+        low, high = self.options.width_range
+        return low, high
 
-    def call(self, images, setting=None, training=None):
-        if not self.built:  # create all variables, with the channels of the widest
-            return self.logits(images, None, training=True)
-        setting = self.resolve(setting)
-        return self.logits(images, self.served_setting(setting) if self._config["served"] else setting, training)
+    def make_trained_settings(self) -> list[Setting]:
+        full, names = self.options.resolutions[0], self.options.channel_lists
+        if names:
+            return sorted((Setting(full, subnet=name) for name in names), reverse=True)
+        return [Setting(full, width) for width in self.options.width_mults]
 
-    def materialize(self, setting=None):
-        """The plain network at one setting: built at that width, outputs equal."""
-        setting = self.resolve(setting)
-        lists = {name: counts for name, counts in self._config["channel_lists"].items() if name == setting.subnet}
-        width = [setting.width_mult or 1.0]
-        plain = type(self)(
-            **{
-                **self._config,
-                "width_range": width * 2,
-                "width_mults": width,
-                "resolutions": [setting.resolution],
-                "calibrated": (),
-                "channel_lists": lists,
-            },
-            dtype=self.dtype_policy,
-        )
-        plain.build()
-        values = {variable.name: variable for variable in self.weights}
-        slots = str(dataclasses.replace(setting, resolution=None)), str(setting)
-        for variable in plain.weights:
-            own = variable.name.replace(f"/{slots[0]}_", f"/{slots[1]}_")
-            value = values[own if own in values else variable.name]
-            variable.assign(value[tuple(slice(size) for size in variable.shape)])
-        return plain
-
-    def served_setting(self, setting):
-        return tf.constant(self.settings.index(setting))
-
-    def _copy_served(self, layer, copy):
-        if isinstance(copy, (SlimmableConv2D, SlimmableDepthwiseConv2D)):
-            copy.latent_kernel.assign(layer.latent_kernel)
-
-    def resolve(self, setting=None):
+    def resolve(self, setting: Any = None) -> Setting:
         """The whole `Setting` meant: the full side and the largest width (or the first sub-network) where they are left out.
 
         Raises:
             ValueError: a width above the largest, or an unknown sub-network.
         """
         setting = Setting.parse(setting) if setting is not None else self.trained_settings[0]
-        names, upper = list(self._config["channel_lists"]), self._config["width_range"][1]
+        names, upper = list(self.options.channel_lists), self.options.width_range[1]
+        if setting.exit is not None or (setting.subnet is not None and not names) or (names and setting.width_mult):
+            raise ValueError(f"`setting` must be a resolution and a width or sub-network. Received: setting={setting}.")
         if names and setting.subnet not in names:
             raise ValueError(f"`setting` must name one of the sub-networks {', '.join(names)}. Received: setting={setting}.")
         if not names and (setting.width_mult or upper) > upper:
             raise ValueError(f"`setting` must have a width of at most {upper:g}. Received: setting={setting}.")
         width = None if names else setting.width_mult or upper
-        resolution = setting.resolution or self._config["resolutions"][0]
+        resolution = setting.resolution or self.options.resolutions[0]
         return dataclasses.replace(setting, width_mult=width, resolution=resolution)
 
-    def decayed_weights(self, decay_on="kernels"):
+    def call(self, images: tf.Tensor, setting: Any = None, training: bool | None = None) -> tf.Tensor:
+        if not self.built:  # create all variables, with the channels of the widest
+            return self.run(images, None, training=True)
+        return super().call(images, setting, training)
+
+    def cost(self, setting: Any = None) -> Cost:
+        setting = self.resolve(setting)
+        return count_cost(self, setting, (1, *self.input_size(setting), 3), training=True)  # also without statistics
+
+    def unseen(self, setting: Setting, inference: str, **options: Any) -> Private:
+        raise ValueError(
+            f"`inference` is for networks of one width; settings of {type(self).__name__} are calibrated. "
+            f"Received: inference={inference!r}."
+        )
+
+    def uncalibrated(self, setting: Setting, norms_of: int | None = None) -> Private:
+        if norms_of is not None:
+            raise ValueError(f"`norms_of` is for networks of one width. Received: norms_of={norms_of}.")
+        return Private({})
+
+    def private_values(self, setting: Any, target: Any) -> Private:
+        setting = Setting.parse(setting)
+        found = super().private_values(setting, target)
+        return found if found.values else super().private_values(dataclasses.replace(setting, resolution=None), target)
+
+    def plain_network(self, setting: Setting) -> MutualNet:
+        lists = {name: counts for name, counts in self.options.channel_lists.items() if name == setting.subnet}
+        width = [setting.width_mult or 1.0]
+        return type(self)(
+            **{
+                **self.options.to_dict(),
+                "width_range": width * 2,
+                "width_mults": width,
+                "resolutions": [setting.resolution],
+                "calibrated": [],
+                "channel_lists": lists,
+            },
+            dtype=self.dtype_policy,
+        )
+
+    def plain_values(self, setting: Setting, plain: Network) -> dict[str, Any]:
+        """The leading part of every weight; statistics are those of the setting, else of its width."""
+        own = {variable.name: variable for variable in self.weights}
+        short, whole = f"/{dataclasses.replace(setting, resolution=None)}_", f"/{setting}_"
+        values = {}
+        for variable in plain.weights:
+            name = variable.name
+            source = next((own[n] for n in (name.replace(short, whole), name) if n in own), None)
+            if source is None:
+                raise ValueError(
+                    f"`setting` must have statistics: {', '.join(map(str, self.settings))}, or calibrated. Received: {setting}."
+                )
+            values[name] = tf.convert_to_tensor(source)[tuple(slice(size) for size in variable.shape)]
+        return values
+
+    def decayed_weights(self, decay_on: str = "kernels") -> list[tf.Variable]:
         """As the base class; kernels are those of ordinary convolutions and the final layer, not depthwise ones."""
         if decay_on == "all":
             return list(self.trainable_weights)
         return [weight for weight in self.trainable_weights if weight.name.endswith("/kernel:0")]
 
-    _calibrates_trained = True
-    _counted_in_training = True  # every setting has a cost, also without statistics
-    _final_layer = SlimmableDense
-
-    def logits(self, images, setting, training=None):
-        features = self.backbone(images, setting=setting, training=training)
-        return self.classifier(features, setting=setting)
-
-    def _make_trained_settings(self):
-        full, names = self._config["resolutions"][0], self._config["channel_lists"]
-        if names:
-            return sorted((Setting(full, subnet=name) for name in names), reverse=True)
-        return [Setting(full, width) for width in self._config["width_mults"]]
-
-    def _make_layers(self):
-        self._convs_made, self._latest = 0, None
-        super()._make_layers()
-
-    def _make_backbone(self, parts):
-        config = self._config
-        if config["kind"] == "mobilenet_v1":
-            return MobileNetV1(parts, name="backbone")
-        if config["kind"] == "mobilenet_v2":
-            return MobileNetV2(parts, name="backbone")
-        if config["kind"] == "wide":
-            return WideResNet(parts, config["blocks"], config["widths"], config["dropout"], name="backbone")
-        options = {name: config[name] for name in ("blocks", "widths", "kind", "mode", "stem", "stride_in")}
-        return ResNet(parts, **options, name="backbone")
-
-    def _final_initializers(self):
-        initializers = tf.keras.initializers
-        if self._config["kind"] == "wide":
-            limit = 1 / math.sqrt(self._latest.built)
-            return initializers.RandomUniform(-limit, limit), "zeros"
-        return initializers.RandomNormal(stddev=0.01), "zeros"
-
-    def _conv(self, filters, kernel_size, strides, name, quantized=True, groups=1, ratio=1):
-        config = self._config
-        counts = {subnet: channels[self._convs_made] for subnet, channels in config["channel_lists"].items()}
-        rule = {"divisor": config["divisor"], "minimum": config["minimum"], "ratio": ratio or 1}
-        fixed = ratio is None and not counts
-        upper = config["width_range"][1]
-        self._latest = SlimChannels(filters, upper, self.settings, fixed, counts, **rule)
-        self._convs_made += 1
-        return SlimmableConv2D(
-            self._latest,
-            kernel_size,
-            strides=strides,
-            padding="symmetric",
-            groups=groups,
-            use_bias=False,
-            kernel_initializer=FanOutNormal(),
-            name=name,
+    def parts(self) -> Parts:
+        return Parts(
+            channels=self._channels, conv=self._conv, depthwise=self._depthwise, norm=self._norm, quantizer=lambda name: None
         )
 
-    def _depthwise(self, kernel_size, strides, name):
+    def make_backbone(self, parts: Parts) -> tf.keras.layers.Layer:
+        options = self.options
+        kinds = {"mobilenet_v1": MobileNetV1, "mobilenet_v2": MobileNetV2, "mnasnet": MNasNet}
+        if options.kind in kinds:
+            return kinds[options.kind](parts, name="backbone")
+        if options.kind == "wide":
+            return WideResNet(parts, options.blocks, options.widths, options.dropout, name="backbone")
+        names = ("blocks", "widths", "kind", "mode", "stem", "stride_in")
+        return ResNet(parts, **{name: getattr(options, name) for name in names}, name="backbone")
+
+    def make_classifier(self) -> tf.keras.layers.Layer:
+        kernel, bias = tf.keras.initializers.RandomNormal(stddev=0.01), "zeros"
+        if self.options.kind == "wide":
+            limit = 1 / math.sqrt(self.backbone.channels.built)
+            kernel = tf.keras.initializers.RandomUniform(-limit, limit)
+        return SlimmableDense(
+            self.options.classes,
+            kernel_initializer=kernel,
+            bias_initializer=bias,
+            dtype="float32" if self.compute_dtype in ("float16", "bfloat16") else None,
+            name="linear",
+        )
+
+    def _channels(self, count: int, place: int, ratio: float | None = 1) -> SlimChannels:
+        options = self.options
+        lists = {}
+        for name, counts in options.channel_lists.items():
+            if place >= len(counts):
+                raise ValueError(f"`channel_lists` must have a number per convolution. Received: {name} has {len(counts)}.")
+            lists[name] = counts[place]
+        fixed = ratio is None and not lists
+        rule = {"divisor": options.divisor, "minimum": options.minimum, "ratio": ratio or 1}
+        return SlimChannels(count, options.width_range[1], fixed=fixed, counts=lists, **rule)
+
+    def _conv(
+        self, channels: SlimChannels, kernel_size: int, strides: int, name: str, quantized: bool = True, groups: int = 1
+    ) -> tf.keras.layers.Layer:
+        options = {"strides": strides, "padding": "symmetric", "groups": groups, "use_bias": False, "name": name}
+        return SlimmableConv2D(channels, kernel_size, kernel_initializer=FanOutNormal(), **options)
+
+    def _depthwise(self, channels: SlimChannels, kernel_size: int, strides: int, name: str) -> tf.keras.layers.Layer:
         options = {"strides": strides, "padding": "symmetric", "use_bias": False, "name": name}
         return SlimmableDepthwiseConv2D(kernel_size, depthwise_initializer=FanOutNormal(depthwise=True), **options)
 
-    def _norm(self, name, gamma_initializer="ones"):
-        slots = [dataclasses.replace(setting, resolution=None) for setting in self.trained_settings]
-        private = bool(self._config["channel_lists"]) or self._config["private"] and not self._latest.fixed
-        if self._config["served"]:
-            return PackedBatchNorm(self._latest, private, name=name)
+    def _norm(self, channels: SlimChannels, name: str, gamma_initializer: str = "ones") -> tf.keras.layers.Layer:
+        widths = [dataclasses.replace(setting, resolution=None) for setting in self.trained_settings]
         return SlimmableBatchNorm(
-            self._latest,
-            [*slots, *self.calibrated_settings],
-            private=private,
+            channels,
+            [*widths, *self.calibrated_settings],
+            private=bool(self.options.channel_lists) or (self.options.private and not channels.fixed),
             gamma_initializer=gamma_initializer,
-            synchronised=self._config["synchronised"],
+            synchronised=self.options.synchronised_norms,
             name=name,
         )

@@ -1,4 +1,7 @@
-"""Architectures of MutualNet and of slimmable networks by name, with the ranges of the published settings."""
+"""Architectures of MutualNet and of slimmable networks by name, with the ranges of the published settings.
+
+MNasNet was published with channel lists only; its range and its switches are those of MobileNetV2's slimmable networks.
+"""
 
 from tfres.models.mutualnet import autoslim
 
@@ -10,14 +13,17 @@ _CIFAR = {"kind": "wide", "resolutions": (32, 28, 24, 20), "classes": 100}
 PRESETS = {
     "mutual_mobilenet_v1": {**_IMAGENET, "kind": "mobilenet_v1", "width_range": (0.25, 1.0)},
     "mutual_mobilenet_v2": {**_IMAGENET, "kind": "mobilenet_v2", "width_range": (0.7, 1.0)},
+    "mutual_mnasnet": {**_IMAGENET, "kind": "mnasnet", "width_range": (0.35, 1.0)},
     "mutual_resnet50": {**_RESNET, "blocks": (3, 4, 6, 3)},
     "mutual_resnet101": {**_RESNET, "blocks": (3, 4, 23, 3)},
     "mutual_resnet152": {**_RESNET, "blocks": (3, 8, 36, 3)},
     "slim_mobilenet_v1": {**_SWITCHES, "kind": "mobilenet_v1", "width_mults": (1.0, 0.75, 0.5, 0.25)},
     "slim_mobilenet_v2": {**_SWITCHES, "kind": "mobilenet_v2", "width_mults": (1.0, 0.75, 0.5, 0.35)},
+    "slim_mnasnet": {**_SWITCHES, "kind": "mnasnet", "width_mults": (1.0, 0.75, 0.5, 0.35)},
     "slim_resnet50": {**_RESNET, **_SWITCHES, "blocks": (3, 4, 6, 3), "width_mults": (1.0, 0.75, 0.5, 0.25)},
     "autoslim_mobilenet_v1": {**_SWITCHES, "kind": "mobilenet_v1", "channel_lists": autoslim.MOBILENET_V1},
     "autoslim_mobilenet_v2": {**_SWITCHES, "kind": "mobilenet_v2", "channel_lists": autoslim.MOBILENET_V2},
+    "autoslim_mnasnet": {**_SWITCHES, "kind": "mnasnet", "channel_lists": autoslim.MNASNET},
     "autoslim_resnet50": {**_RESNET, **_SWITCHES, "blocks": (3, 4, 6, 3), "channel_lists": autoslim.RESNET50},
     "mutual_wideresnet28_10": {**_CIFAR, "blocks": (4, 4, 4), "widths": (16, 160, 320, 640), "width_range": (0.9, 1.0)},
     "mutual_wideresnet16_2": {**_CIFAR, "blocks": (2, 2, 2), "widths": (16, 32, 64, 128), "width_range": (0.25, 1.0)},

@@ -1,6 +1,7 @@
-"""RS-Nets: one set of weights, private batch norms per resolution."""
+"""RS-Nets: one set of weights, private batch norms per resolution. Loaded on first use."""
 
-from tfres.models.rsnet.network import RSNet
-from tfres.models.rsnet.presets import PRESETS
+from tfres.lazy import lazily
 
-__all__ = ["PRESETS", "RSNet"]
+_PLACES = {"PRESETS": "tfres.models.rsnet.presets", "RSNet": "tfres.models.rsnet.network"}
+__all__ = list(_PLACES)
+__getattr__ = lazily(__name__, _PLACES)

@@ -1,6 +1,7 @@
-"""SAN: kernels generated from the resolution, private batch norms."""
+"""SAN: kernels generated from the resolution, private batch norms. Loaded on first use."""
 
-from tfres.models.san.network import SAN
-from tfres.models.san.presets import PRESETS
+from tfres.lazy import lazily
 
-__all__ = ["PRESETS", "SAN"]
+_PLACES = {"PRESETS": "tfres.models.san.presets", "SAN": "tfres.models.san.network"}
+__all__ = list(_PLACES)
+__getattr__ = lazily(__name__, _PLACES)

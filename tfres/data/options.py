@@ -1,0 +1,90 @@
+"""What every task's data options have in common. Importing it does not load TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+from tfres.errors import RecipeError
+
+# Mean and deviation of ImageNet's RGB pixels in [0, 1].
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LARGEST_SIDE = 4096
+LARGEST_BATCH = 65536
+_LARGEST_BYTES = 4 * 2**30
+_ADDRESS = re.compile(r"grpc://[^\s/:]+:(\d{1,5})")
+
+
+def require(condition: bool, name: str, allowed: str, value: Any) -> None:
+    """Raises RecipeError in its usual form unless the condition holds."""
+    if not condition:
+        raise RecipeError(f"`{name}` must be {allowed}. Received: {name}={value!r}.")
+
+
+def require_whole(name: str, value: Any, low: int, high: int | None = None, optional: bool = False) -> None:
+    """Raises RecipeError unless the value is a whole number from `low` to `high` (or None, where it is optional)."""
+    if optional and value is None:
+        return
+    bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
+    if (low, high) == (1, None):
+        bounds = "that is positive"
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    require(whole and value >= low and (high is None or value <= high), name, f"a whole number {bounds}", value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def require_choice(name: str, value: Any, allowed: tuple[str, ...], optional: bool = True) -> None:
+    """Raises RecipeError unless the value is one of the allowed words (or None, where it is optional)."""
+    if not (optional and value is None):
+        require(isinstance(value, str) and value in allowed, name, f"one of {', '.join(allowed)}", value)
+
+
+def require_bytes(name: str, value: Any, amount: int, what: str) -> None:
+    """Raises RecipeError where something would need more than 4 GiB; called before the memory is asked for."""
+    require(amount <= _LARGEST_BYTES, name, f"so small that {what} fit into 4 GiB (they need {amount / 2**30:.4g} GiB)", value)
+
+
+@dataclasses.dataclass
+class DataOptions:
+    """Where pictures come from and how they are read, whatever the task.
+
+    Args:
+        source: name of a built-in source, a folder, or a pattern or folder of TFRecord files.
+        batch_size: pictures per step over all devices.
+        fake_size: number of pictures of the fake source.
+        limit: use only this many training pictures; null for all.
+        in_memory: read the encoded pictures of folders and TFRecord files once and keep them in memory.
+        service: address of a tf.data service dispatcher (grpc://host:port) whose workers prepare the training pictures.
+        cache: folder of downloads; null for `$TFRES_DATA` or `~/.cache/tfres`.
+    """
+
+    source: str = "cifar10"
+    batch_size: int = 128
+    fake_size: int = 512
+    limit: int | None = None
+    in_memory: bool = False
+    service: str | None = None
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        text = isinstance(self.source, str) and bool(self.source.strip()) and "\0" not in self.source
+        require(text, "source", "the name of a source, a folder or a pattern of files", self.source)
+        require_whole("batch_size", self.batch_size, 1, LARGEST_BATCH)
+        require_whole("fake_size", self.fake_size, 1)
+        require_whole("limit", self.limit, 1, optional=True)
+        require(isinstance(self.in_memory, bool), "in_memory", "true or false", self.in_memory)
+        if self.service is not None:
+            match = _ADDRESS.fullmatch(self.service) if isinstance(self.service, str) else None
+            valid = match is not None and 0 < int(match[1]) < 65536
+            require(valid, "service", "an address of the form grpc://host:port", self.service)
+        require(self.cache is None or (isinstance(self.cache, str) and bool(self.cache)), "cache", "a folder", self.cache)
+
+    def sized(self, largest: int) -> DataOptions:
+        """The options for networks whose pictures are at most `largest` pixels wide."""
+        return self

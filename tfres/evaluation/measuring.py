@@ -1,0 +1,171 @@
+"""`measure`: a row of the query table for every setting; grids, sweeps and searches are lists of settings handed to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import tqdm
+
+from tfres.evaluation.calibration import Calibration, calibrate
+from tfres.evaluation.evaluator import Evaluator
+from tfres.evaluation.latency import measure_latency, served_call
+from tfres.machine import machine, threads
+from tfres.settings import INFERENCE, Private, Setting
+
+if TYPE_CHECKING:
+    from tfres.evaluation.opened import OpenedRun
+    from tfres.models.network import Network
+
+_AT_ONCE = 4  # settings that one pass over the pictures evaluates
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How settings are run that have no statistics of their own, or shall not use them.
+
+    Args:
+        inference: one of `INFERENCE`, for resolutions that were not trained; "...+calibration" calibrates every setting.
+        calibration: calibrates every setting; with `inference` how, where that says so.
+        encodings: resolution -> number in place of the way's own, for networks that generate kernels.
+        norms_of: trained resolution whose norms are used.
+        lender: network trained at the one resolution wanted, which lends its means and variances to these.
+    """
+
+    inference: str | None = None
+    calibration: Calibration | None = None
+    encodings: dict[int, float] = dataclasses.field(default_factory=dict)
+    norms_of: int | None = None
+    lender: Network | None = None
+
+    def __post_init__(self) -> None:
+        if self.inference is not None and self.inference not in INFERENCE:
+            raise ValueError(f"`inference` must be one of {', '.join(INFERENCE)}. Received: inference={self.inference!r}.")
+
+    @property
+    def anew(self) -> bool:
+        """Whether settings are calibrated."""
+        return self.calibration is not None if self.inference is None else self.inference.endswith("calibration")
+
+    def private(self, network: Network, setting: Setting) -> Private | None:
+        """What belongs to the setting, in place of the network's own; None for these."""
+        if self.norms_of is not None:
+            private = network.uncalibrated(setting, self.norms_of)
+            lent = {} if self.lender is None else self.lender.private_values(setting, setting).values
+            moving = {name: value for name, value in lent.items() if "_moving_" in name}
+            return Private({**private.values, **moving}, private.options)
+        if setting in network.settings:
+            return None
+        if self.inference is not None:
+            options = {"encoding": self.encodings[setting.resolution]} if setting.resolution in self.encodings else {}
+            return network.unseen(setting, self.inference, **options)
+        return network.uncalibrated(setting) if self.anew else None
+
+
+def measure(
+    opened: OpenedRun,
+    settings: Iterable[Any] | None = None,
+    how: How | None = None,
+    repeats: int = 0,
+    keep: bool = False,
+    done: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
+    accuracy: bool = True,
+) -> dict[str, Any]:
+    """Make every setting's plain network, calibrate it if asked, evaluate, count and time it.
+
+    Args:
+        opened: of `open_run`.
+        settings: which; None for all of the network's.
+        how: `How`; None for the statistics that settings have.
+        repeats: timed calls of the served form, one picture per call, all settings interleaved; 0 for none.
+        keep: keep calibrated statistics in the run.
+        done: called with the rows of every group of settings as soon as it is finished.
+        accuracy: evaluate.
+
+    Returns:
+        table: machine and rows.
+
+    Raises:
+        ValueError: unknown settings, or options that the network does not have.
+    """
+    how, network = how or How(), opened.network
+    wanted = sorted({_whole(network, setting) for setting in settings or network.settings}, reverse=True)
+    calibration = how.calibration or Calibration()
+    pictures = opened.pictures(calibration) if how.anew else None
+    rows: list[dict[str, Any]] = []
+    calls: dict[str, Callable[[], Any]] = {}
+    with tqdm.tqdm(total=len(wanted), desc="measuring", unit=" settings", disable=len(wanted) <= 2 * _AT_ONCE) as bar:
+        for group in _groups(network, wanted, how):
+            privates = {setting: how.private(network, setting) for setting in group}
+            plain = {setting: network.materialize(setting, private) for setting, private in privates.items()}
+            made = {setting: _row(setting, one, how) for setting, one in plain.items()}
+            if how.anew:
+                for setting, one in plain.items():
+                    with opened.task.explained(opened.source):
+                        made[setting]["pictures"] = calibrate(one, pictures(setting.resolution))
+                    made[setting]["calibrated"] = f"{opened.checkpoint_name}, {calibration}, {opened.task.data.source}"
+            if keep:
+                opened.run.add_calibrated(opened.checkpoint_name, _calibrated(plain, privates))
+            found = [*made.values(), *_evaluated(opened, plain, made, how)] if accuracy else [*made.values()]
+            if repeats:
+                calls |= {str(setting): served_call(one, opened.task) for setting, one in plain.items()}
+            rows += found
+            done(found)
+            bar.update(len(group))
+    times = measure_latency(calls, repeats) if calls else {}
+    rows = [{**row, **times.get(row["setting"], {})} for row in rows]
+    return {"machine": machine(), "batch": 1, "threads": threads(), "score": opened.task.score, "rows": rows}
+
+
+def _whole(network: Network, setting: Any) -> Setting:
+    """The setting with what is left out; it may be one without statistics."""
+    setting = Setting.parse(setting)
+    whole = "resolution" in network.axes and len(network.axes) == 1 and setting.resolution is not None
+    return setting if whole and setting == Setting(setting.resolution) else network.resolve(setting)
+
+
+def _groups(network: Network, settings: Sequence[Setting], how: How) -> list[list[Setting]]:
+    """Settings that are evaluated together: all trained ones, whose answers may be combined, the others by fours."""
+    everything = how == How() and set(network.trained_settings) <= set(settings)
+    together = [setting for setting in settings if everything and setting in network.trained_settings]
+    others = [setting for setting in settings if setting not in together]
+    groups = [others[start : start + _AT_ONCE] for start in range(0, len(others), _AT_ONCE)]
+    return [together, *groups] if together else groups
+
+
+def _row(setting: Setting, plain: Network, how: How) -> dict[str, Any]:
+    axes = {name: value for name, value in dataclasses.asdict(setting).items() if value is not None}
+    way = {} if how.inference is None else {"inference": how.inference}
+    return {"setting": str(setting), **axes, **way, **dataclasses.asdict(plain.cost())}
+
+
+def _evaluated(
+    opened: OpenedRun, plain: dict[Setting, Network], made: dict[Setting, dict[str, Any]], how: How
+) -> list[dict[str, Any]]:
+    """Adds metrics to the rows; returns the rows of what the settings give together."""
+    by_name = {str(setting): setting for setting in plain}
+
+    def combined(outputs: dict[str, Any]) -> dict[str, Any]:
+        found = {by_name[name]: z for name, z in outputs.items()}
+        return opened.objective.combined(opened.network, found) if how == How() else {}
+
+    members = {str(setting): (_answering(one), setting.resolution) for setting, one in plain.items()}
+    results = Evaluator(opened.task, opened.source, members, combined)()
+    for setting, row in made.items():
+        row |= results.pop(str(setting))
+    macs = sum(row["macs"] for row in made.values())
+    return [{"setting": name, **result, "macs": macs} for name, result in results.items()]
+
+
+def _answering(network: Network) -> Callable[[Any], Any]:
+    return lambda images: network(images, training=False)
+
+
+def _calibrated(plain: dict[Setting, Network], privates: dict[Setting, Private | None]) -> dict[Setting, Private]:
+    """What the calibrated plain networks add to the network as further settings."""
+    kept = {}
+    for setting, one in plain.items():
+        options = {} if privates[setting] is None else privates[setting].options
+        kept[setting] = Private(one.private_values(one.settings[0], setting).values, options)
+    return kept

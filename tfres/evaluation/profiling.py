@@ -1,0 +1,74 @@
+"""Costs and latency of a network's settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tfres.errors import RecipeError
+from tfres.evaluation.latency import measure_latency, served_call
+from tfres.families.networks import build_network, load_network, read_run_recipe
+from tfres.families.recipes import read_recipe, resolve
+from tfres.machine import machine, threads
+from tfres.run import Run
+from tfres.tasks import find_task
+
+if TYPE_CHECKING:
+    from tfres.models.network import Network
+    from tfres.tasks import Task
+
+
+def profile_architecture(arch: str, resolutions: list[int] | None, batch: int, repeats: int) -> dict[str, Any]:
+    """The table of a network with random weights; see `profile`."""
+    model = {"arch": arch, **({} if resolutions is None else {"resolutions": resolutions})}
+    recipe, task, _ = resolve(read_recipe({"model": model, "data": {"source": "fake", "fake_size": 1, "batch_size": 1}}))
+    return profile(build_network(recipe.replace(model={"classes": None})), task, batch, repeats)
+
+
+def profile_run(path: str, batch: int, repeats: int) -> dict[str, Any]:
+    """The table of a run; with single pictures it goes into the run's."""
+    run = Run(path)
+    recipe, network = read_run_recipe(run), load_network(run)
+    task = find_task(recipe.task).task(recipe.data, run.facts()["classes"], recipe.model.classes)
+    table = profile(network, task, batch, repeats)
+    run.add_to_table(table)
+    return table
+
+
+def profile(network: Network, task: Task, batch: int, repeats: int) -> dict[str, Any]:
+    """Costs of every setting counted, latency of its served form measured here.
+
+    Args:
+        network: built.
+        task: prepares pictures and makes answers.
+        batch: images per timed call.
+        repeats: timed calls per setting.
+    """
+    plain = {setting: network.materialize(setting) for setting in network.settings}
+    times = measure_latency({str(s): served_call(one, task, batch) for s, one in plain.items()}, repeats)
+    rows = [
+        {
+            "setting": str(setting),
+            **{name: value for name, value in dataclasses.asdict(setting).items() if value is not None},
+            **dataclasses.asdict(network.cost(setting)),
+            **times[str(setting)],
+        }
+        for setting in plain
+    ]
+    return {"machine": machine(), "batch": batch, "threads": threads(), "score": task.score, "rows": rows}
+
+
+def set_threads(count: int | None) -> None:
+    """How many threads one operation may use; None for all cores.
+
+    Raises:
+        RecipeError: TensorFlow is already running with another number.
+    """
+    if count is None:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+    except RuntimeError as error:
+        raise RecipeError(f"`threads` must be given before TensorFlow runs. Received: threads={count}.") from error

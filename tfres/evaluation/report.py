@@ -1,0 +1,103 @@
+"""Tables and plots of what was measured."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tfres.cli import print_table
+from tfres.evaluation.measuring import measure
+from tfres.files import write_json
+from tfres.plots import plotted
+from tfres.table import pareto, score
+
+if TYPE_CHECKING:
+    from tfres.evaluation.opened import OpenedRun
+
+_FORMATS = {
+    "macs": ("MACs (M)", "{:.2f}"),
+    "params": ("params", "{:,}"),
+    "bytes": ("size (MB)", "{:.3f}"),
+    "ms": ("ms", "{:.2f}"),
+    "ms_p90": ("p90", "{:.2f}"),
+}
+_TEXT = ("setting", "inference", "calibrated", "pictures")
+_AXES = ("resolution", "width_mult", "exit", "subnet")
+
+
+def finish_table(opened: OpenedRun, facts: Mapping[str, Any]) -> None:
+    """Measure and time every setting of a run that was trained; write its table and plot, print it.
+
+    What the table held of calibrated settings stays.
+    """
+    table = opened.run.add_to_table({**measure(opened, repeats=30), **facts})
+    plot_table(table, opened.run.plot, opened.run.name)
+    show_table(table)
+
+
+def show_table(table: Mapping[str, Any], more: Sequence[str] = ()) -> None:
+    """Print a table; sizes are of the weights a setting uses, quantized kernels packed at their bits.
+
+    Args:
+        table: of `measure`.
+        more: further columns, as they are.
+    """
+    rows = [{**row, **{key: row[key] / 1e6 for key in ("macs", "bytes") if row.get(key) is not None}} for row in table["rows"]]
+    figures = [key for row in rows for key in row if key not in (*_TEXT, *_AXES, *_FORMATS)]
+    columns = [("setting", "setting", "{}"), *((key, key.replace("_", " "), "{}") for key in more)]
+    columns += [(key, key, "{:.2%}") for key in dict.fromkeys(figures) if all(isinstance(r.get(key, 0), float) for r in rows)]
+    columns += [(key, heading, form) for key, (heading, form) in _FORMATS.items() if any(key in row for row in rows)]
+    print_table(rows, columns)
+
+
+def plot_table(table: Mapping[str, Any], path: pathlib.Path, title: str) -> None:
+    """The figure of merit against MACs with all settings, as PNG."""
+    figure = score(table)
+    rows = [row for row in table["rows"] if row["setting"] != "ensemble" and figure in row]
+    with plotted(path, figsize=(6, 4)) as axes:
+        axes.plot([row["macs"] / 1e6 for row in rows], [100 * row[figure] for row in rows], "o-")
+        for row in rows:
+            place = (row["macs"] / 1e6, 100 * row[figure])
+            axes.annotate(row["setting"], place, textcoords="offset points", xytext=(4, -10))
+        axes.set(xlabel="million MACs per image", ylabel=f"{figure} %", title=title)
+        axes.grid(alpha=0.3)
+
+
+def plot_lines(
+    table: Mapping[str, Any], path: pathlib.Path, title: str, costs: Sequence[str], line: str, front: bool = False
+) -> None:
+    """The figure of merit against costs, a panel each, a line per value of an axis; PNG.
+
+    Args:
+        table: of `measure`, with the costs in every row.
+        path, title: of the plot.
+        costs: "macs", "ms" or "resolution".
+        line: key of the rows that go together, such as "inference" or "resolution".
+        front: draw the Pareto front too.
+    """
+    figure, labels = score(table), {"macs": "million MACs", "ms": "ms per image", "resolution": "resolution (pixels)"}
+    scales = {"macs": 1e6}
+    with plotted(path, 1, len(costs), figsize=(5.5 * len(costs), 4.5), sharey=True, squeeze=False) as panels:
+        for axes, cost in zip(panels[0], costs, strict=True):
+            scale, rows = scales.get(cost, 1), [row for row in table["rows"] if row.get(cost) is not None]
+            for number, value in enumerate(dict.fromkeys(row.get(line) for row in rows)):
+                mine = sorted((row for row in rows if row.get(line) == value), key=lambda row: row[cost])
+                heights = [100 * row[figure] for row in mine]
+                style = {"color": f"C{number}", "label": str(value), "markersize": 4}
+                axes.plot([row[cost] / scale for row in mine], heights, "o-", **style)
+            best = pareto(table, cost) if front else []
+            if best:
+                axes.plot([row[cost] / scale for row in best], [100 * row[figure] for row in best], "k--", alpha=0.6)
+            axes.set(xlabel=labels[cost], title=title)
+            axes.grid(alpha=0.3)
+        panels[0][0].set_ylabel(f"{figure} %")
+        panels[0][0].legend(fontsize="small")
+
+
+def save_sweep(table: Mapping[str, Any], opened: OpenedRun) -> None:
+    """`sweep.json` and `sweep.png` of a run: figure of merit against resolution and time, by way of inference."""
+    write_json(opened.run.path / "sweep.json", table)
+    timed = all(row.get("ms") is not None for row in table["rows"])
+    costs = ("resolution", "ms") if timed else ("resolution",)
+    plot_lines(table, opened.run.path / "sweep.png", opened.run.name, costs, "inference")

@@ -1,0 +1,161 @@
+"""What a user asks of a run, as lists of settings for `measure`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tfres.errors import RecipeError
+from tfres.evaluation.calibration import BATCHES, Calibration
+from tfres.evaluation.measuring import How, measure
+from tfres.evaluation.opened import open_run
+from tfres.evaluation.report import plot_lines, save_sweep
+from tfres.families.networks import load_run
+from tfres.recipe import EvaluationOptions
+from tfres.settings import Setting
+
+if TYPE_CHECKING:
+    from tfres.evaluation.opened import OpenedRun
+    from tfres.models.network import Network
+
+
+def evaluate_run(
+    path: str,
+    sizes: Sequence[int] | None,
+    widths: Sequence[float] | None,
+    modes: Sequence[str] | None,
+    calibrate: bool,
+    options: EvaluationOptions,
+    data: str | None = None,
+) -> dict[str, Any]:
+    """The table of what is asked for; results on the run's own pictures go into its files.
+
+    Args:
+        path: of the run.
+        sizes: resolutions; None for the network's.
+        widths: at every resolution, for networks of several widths; they are calibrated.
+        modes: ways of inference at these resolutions, compared.
+        calibrate: measure statistics anew and keep them in the run.
+        options: how.
+        data: other pictures.
+
+    Raises:
+        RecipeError: options that do not go together, or settings that the run does not have.
+    """
+    calibrate = calibrate or bool(widths)
+    _check(sizes, widths, modes, calibrate, options)
+    opened = open_run(path, options.step, data, with_calibrated=not modes)
+    how = _how(opened, options, calibrate)
+    try:
+        settings = chosen_settings(opened.network, sizes, widths)
+        if modes:
+            settings = settings if sizes else chosen_settings(opened.network, _between(opened.network), None)
+            return _swept(opened, settings, modes, options, keep=data is None)
+        if calibrate:
+            return _calibrated(opened, settings, how, options.repeats, keep=data is None)
+        table = measure(opened, settings, how)
+    except ValueError as error:
+        raise error if isinstance(error, RecipeError) or type(error) is not ValueError else RecipeError(str(error)) from error
+    if data is None and how == How():
+        opened.run.add_to_table(table)
+    return table
+
+
+def chosen_settings(network: Network, sizes: Sequence[int] | None, widths: Sequence[float] | None) -> list[Setting]:
+    """The settings of some resolutions (None: the network's) and widths (None: those it has, or its only one)."""
+    if sizes is None and widths is None:
+        return list(network.settings)
+    sizes = sizes or network.options.resolutions
+    if widths is None:
+        own = [setting for setting in network.settings if setting.resolution in sizes]
+        missing = [size for size in sizes if size not in {setting.resolution for setting in own}]
+        return own + [Setting(size) for size in missing]
+    if "width_mult" not in network.axes:
+        raise RecipeError(f"`width` is for networks of several widths. Received: width={' '.join(map(str, widths))}.")
+    low, high = network.width_range
+    wrong = [width for width in widths if not low <= width <= high]
+    if wrong:
+        raise RecipeError(f"`width` must be between {low:g} and {high:g}, the range of the training. Received: {wrong}.")
+    return [Setting(size, width) for size, width in itertools.product(sizes, widths)]
+
+
+def _check(
+    sizes: Sequence[int] | None, widths: Any, modes: Sequence[str] | None, calibrate: bool, options: EvaluationOptions
+) -> None:
+    anew = calibrate or any(mode.endswith("calibration") for mode in modes or ())
+    for name in ("batches", "cut"):
+        value = getattr(options, name)
+        if value is not None and not anew:
+            raise RecipeError(f"`{name}` needs something to calibrate. Received: {name}={value}.")
+    if modes and (calibrate or options.norms_of is not None):
+        raise RecipeError("`inference` goes without calibrate, width and norms_of.")
+    if options.encodings and not modes:
+        raise RecipeError(f"`encodings` needs `inference`. Received: encodings={options.encodings}.")
+    if options.norms_of is not None and not sizes:
+        raise RecipeError(f"`norms_of` needs `size`. Received: norms_of={options.norms_of}.")
+    if options.statistics_run is not None and (options.norms_of is None or len(sizes or ()) != 1):
+        raise RecipeError("`statistics_run` needs `norms_of` and one `size`.")
+
+
+def _how(opened: OpenedRun, options: EvaluationOptions, calibrate: bool) -> How:
+    trained = opened.network.options.resolutions
+    if options.norms_of is not None and options.norms_of not in trained:
+        known = ", ".join(map(str, trained))
+        raise RecipeError(f"`norms_of` must be one of {known}. Received: norms_of={options.norms_of}.")
+    lender = None if options.statistics_run is None else load_run(options.statistics_run)
+    if lender is not None and type(lender) is not type(opened.network):
+        raise RecipeError("`statistics_run` must be of the same architecture.")
+    return How(calibration=_calibration(options) if calibrate else None, norms_of=options.norms_of, lender=lender)
+
+
+def _calibration(options: EvaluationOptions) -> Calibration:
+    return Calibration(options.batches or BATCHES, options.cut or "training")
+
+
+def _between(network: Network) -> list[int]:
+    """Every eighth pixel between the smallest and the largest trained resolution."""
+    trained = network.options.resolutions
+    return sorted({*range(min(trained), max(trained), 8), max(trained)})
+
+
+def _swept(
+    opened: OpenedRun, settings: list[Setting], modes: Sequence[str], options: EvaluationOptions, keep: bool
+) -> dict[str, Any]:
+    """Rows of every way of inference; times do not depend on it."""
+    table: dict[str, Any] = {"rows": []}
+    unknown = set(options.encodings or {}) - {setting.resolution for setting in settings}
+    trained = set(options.encodings or {}) & {setting.resolution for setting in opened.network.trained_settings}
+    if unknown or trained:
+        raise RecipeError(f"`encodings` must be of evaluated, untrained resolutions. Received: {sorted(unknown | trained)}.")
+    for number, mode in enumerate(modes):
+        how = How(mode, _calibration(options), options.encodings or {})
+        found = measure(opened, settings, how, repeats=0 if number else options.repeats)
+        table = {**found, "rows": [*table["rows"], *found["rows"]]}
+    times = {row["setting"]: {k: row[k] for k in ("ms", "ms_p90") if k in row} for row in reversed(table["rows"])}
+    table["rows"] = [{**times[row["setting"]], **row} for row in table["rows"]]
+    if keep:
+        save_sweep(table, opened)
+    return table
+
+
+def _calibrated(opened: OpenedRun, settings: list[Setting], how: How, repeats: int, keep: bool) -> dict[str, Any]:
+    """Calibrated settings, kept in the run with their statistics; goes on where it was interrupted."""
+    run, done_as = opened.run, f"{opened.checkpoint_name}, {how.calibration}, {opened.task.data.source}"
+    names = {str(setting) for setting in settings}
+    known = {row["setting"] for row in run.read_table()["rows"] if row.get("calibrated") == done_as}
+    known &= {str(setting) for setting in opened.network.calibrated_settings}
+    missing = [setting for setting in settings if not keep or str(setting) not in known]
+    if not keep:
+        return measure(opened, missing, how, repeats)
+    if missing:
+        opened.run.add_to_table(
+            measure(opened, missing, how, repeats, keep=True, done=lambda rows: run.add_to_table({"rows": rows}))
+        )
+    table = run.read_table()
+    table = {**table, "rows": [row for row in table["rows"] if row["setting"] in names]}
+    if len(table["rows"]) > 1:
+        line = "resolution" if "width_mult" in opened.network.axes else "calibrated"
+        costs = ("macs", "ms") if all(row.get("ms") is not None for row in table["rows"]) else ("macs",)
+        plot_lines(table, run.path / "grid.png", run.name, costs, line, front=True)
+    return table

@@ -1,0 +1,96 @@
+"""The served form of a network: one graph for all settings, for inference only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from quant import At
+from tfres.layers import dtype_policy
+from tfres.layers.serving import assign, served_form
+from tfres.models.backbones import Parts
+from tfres.models.layer_names import named_layers
+from tfres.settings import Setting
+
+if TYPE_CHECKING:
+    from tfres.models.network import Network
+
+
+class ServedNetwork(tf.Module):
+    """The layers of a network in their served forms, with its values.
+
+    Args:
+        network: built; it is copied.
+
+    `settings` are its settings, in the order of their numbers; `continuous` tells whether it has `shares`.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.settings = list(network.settings)
+        self.compute_dtype = network.compute_dtype
+        self.continuous = network.continuous
+        self._network = _Untracked(network)
+        with dtype_policy(network.dtype_policy):
+            self.backbone = network.make_backbone(_served_parts(network.parts(), self.settings))
+            self.classifier = served_form(network.classifier, self.settings)
+        height, width = network.input_size(self.settings[0])
+        self.run(tf.zeros([1, height, width, 3], self.compute_dtype), self.at(self.settings[0]))
+        for inner, copy in ((network.backbone, self.backbone), (network.classifier, self.classifier)):
+            layers, copies = named_layers(inner), named_layers(copy)
+            for name, served in [("", copy), *copies.items()]:
+                if not named_layers(served):  # a layer of layers has no values of its own
+                    assign(served, layers[name] if name else inner)
+
+    @property
+    def weights(self) -> list[tf.Variable]:
+        """All variables."""
+        return [*self.backbone.weights, *self.classifier.weights]
+
+    def at(self, setting: Any) -> At:
+        """Where the layers run for a setting: its number as a tensor.
+
+        Raises:
+            ValueError: not one of `settings`.
+        """
+        setting = Setting.parse(setting)
+        if setting not in self.settings:
+            raise ValueError(f"`setting` must be one of {', '.join(map(str, self.settings))}. Received: setting={setting}.")
+        return At(index=tf.constant(self.settings.index(setting)))
+
+    def shares(self, resolution: tf.Tensor) -> At:
+        """Where they run for any resolution (scalar tensor, pixels) between those of the settings; see `Network.shares`."""
+        return At(shares=self._network.value.shares(resolution))
+
+    def input_size(self, setting: Any) -> tuple[int, int]:
+        """Height and width of the pictures at a setting."""
+        return self._network.value.input_size(setting)
+
+    def run(self, images: tf.Tensor, at: At) -> tf.Tensor:
+        """Logits of normalised images."""
+        return self.classifier(self.backbone.pool(self.backbone(images, at=at, training=False)))
+
+
+class _Untracked:
+    """Keeps an object out of what TensorFlow saves."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _served_parts(parts: Parts, settings: list[Setting]) -> Parts:
+    def served(make: Any) -> Any:
+        def made(*args: Any, **kwargs: Any) -> Any:
+            layer = make(*args, **kwargs)
+            return None if layer is None else served_form(layer, settings)
+
+        return made
+
+    return Parts(
+        channels=parts.channels,
+        conv=served(parts.conv),
+        depthwise=served(parts.depthwise),
+        norm=served(parts.norm),
+        quantizer=served(parts.quantizer),
+    )

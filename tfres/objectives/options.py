@@ -1,0 +1,59 @@
+"""Options of the objectives; no TensorFlow here."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from tfres.recipe import check
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsembleOptions:
+    """How the network learns.
+
+    Args:
+        kd: distillation from an ensemble of all resolutions and from larger resolutions.
+        kd_type: ens_topdown (larger resolutions teach smaller ones too) or ens.
+        temperature: of the distillation.
+    """
+
+    kd: bool = False
+    kd_type: Literal["ens_topdown", "ens"] = "ens_topdown"
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        check(0 < self.temperature <= 1e4, "temperature", "positive and at most 10000", self.temperature)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaleOptions:
+    """How the network learns.
+
+    Args:
+        kd: distillation from larger resolutions.
+        kd_type: topdown, or topdown_normalised (its weight does not grow with the number of resolutions).
+    """
+
+    kd: bool = False
+    kd_type: Literal["topdown", "topdown_normalised"] = "topdown"
+
+
+@dataclasses.dataclass(frozen=True)
+class MutualOptions:
+    """How the network learns.
+
+    Args:
+        kd: distillation from the full network; without it the others learn from the labels.
+        random_widths: sub-networks of random width in every step; null for 2, or 0 where norms are private to the width.
+        random_sides: sub-networks see the pictures at a random resolution; false: at the largest; null for true, or false
+            where norms are private.
+    """
+
+    kd: bool = False
+    random_widths: int | None = None
+    random_sides: bool | None = None
+
+    def __post_init__(self) -> None:
+        widths = self.random_widths
+        check(widths is None or 0 <= widths <= 64, "random_widths", "from 0 to 64", widths)

@@ -1,0 +1,153 @@
+"""Options of every run that belong to no family and no task: how steps are made, how settings are evaluated."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+from tfres.recipe.values import check
+
+ENGINES = ("tensorpack", "keras")
+# Fields that only the keras engine honours, with the values that ask for nothing.
+_KERAS_ONLY = {"strategy": "single", "precision": "float32", "accumulate": 1, "low_memory": False, "ema": None}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """How steps are made.
+
+    Args:
+        engine: tensorpack or keras; null for the family's.
+        strategy: of the keras engine: single, mirrored (all GPUs, or the processors) or multiworker (from TF_CONFIG).
+        epochs: passes over the data.
+        steps_per_epoch: null for one pass over the data.
+        saves_per_epoch: checkpoints per epoch; an interrupted run goes on from the last one.
+        keep_checkpoints: newest checkpoints that are kept.
+        learning_rate: base rate; null for the family's.
+        schedule: cos (to 0 over the run), linear (to 0), step (times `decay` every `step_epochs`), schedule (times `decay`
+            at every milestone) or constant; cos and linear change with every step.
+        milestones: epochs of `schedule`; null for the reference's 30, 60, 85, 95, 105 of 120 epochs, as shares of the run.
+        step_epochs: of `step`.
+        decay: factor of `step` and `schedule`.
+        warmup_epochs: linear rise from 0.
+        momentum: of SGD, below 1.
+        nesterov: Nesterov's form of momentum; null for the family's.
+        weight_decay: factor of the L2 term; null for the family's.
+        decay_on: kernels (of convolutions and the final layer) or all (norms, biases and the ensemble's weights too); null for
+            the family's.
+        precision: float32, mixed_bfloat16 or mixed_float16 (with loss scaling); keras engine.
+        accumulate: parts that a step's batch is cut into, run one after another as so many replicas would; keras engine.
+        low_memory: run one setting at a time: same gradients, memory of about one setting, a second forward pass.
+            keras engine.
+        ema: decay of an exponential moving average of weights and norms' statistics, which is what is evaluated and exported;
+            null for none. keras engine.
+        devices: numbers of the GPUs of the tensorpack engine; two or more train data-parallel.
+        load: checkpoint (a run folder or checkpoint prefix) to start from.
+        init: pretrained weights to start from; null for none, see the family.
+        seed: of initial values, order and augmentation, 0 to 2147483647.
+    """
+
+    engine: Literal["tensorpack", "keras"] | None = None
+    strategy: Literal["single", "mirrored", "multiworker"] = "single"
+    epochs: int = 1
+    steps_per_epoch: int | None = None
+    saves_per_epoch: int = 5
+    keep_checkpoints: int = 10
+    learning_rate: float | None = None
+    schedule: Literal["cos", "linear", "step", "schedule", "constant"] = "cos"
+    milestones: list[float] | None = None
+    step_epochs: float = 30.0
+    decay: float = 0.1
+    warmup_epochs: float = 0.0
+    momentum: float = 0.9
+    nesterov: bool | None = None
+    weight_decay: float | None = None
+    decay_on: Literal["kernels", "all"] | None = None
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    accumulate: int = 1
+    low_memory: bool = False
+    ema: float | None = None
+    devices: list[int] = dataclasses.field(default_factory=list)
+    load: str | None = None
+    init: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "epochs", "steps_per_epoch", "saves_per_epoch", "keep_checkpoints", "learning_rate", "step_epochs", "accumulate"
+        ):  # fmt: skip
+            value = getattr(self, name)
+            check(value is None or value > 0, name, "positive", value)
+        for name in ("warmup_epochs", "weight_decay", "decay"):
+            value = getattr(self, name)
+            check(value is None or value >= 0, name, "zero or positive", value)
+        check(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
+        check(self.ema is None or 0 < self.ema < 1, "ema", "between 0 and 1", self.ema)
+        check(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647", self.seed)
+        marks = self.milestones or []
+        ascending = all(a < b for a, b in zip([0, *marks], marks, strict=False))
+        check(ascending, "milestones", "ascending positive epochs", self.milestones)
+        distinct = len(set(self.devices)) == len(self.devices) and min(self.devices or [0]) >= 0
+        check(distinct, "devices", "distinct numbers of GPUs", self.devices)
+        check(self.load is None or bool(self.load.strip()), "load", "a run folder or a checkpoint's prefix", self.load)
+        check(not (self.load and self.init), "init", "left out when `load` is given", self.init)
+        if self.engine == "keras":
+            check(not self.devices, "devices", "empty with the keras engine (use `strategy`)", self.devices)
+        if self.engine == "tensorpack":
+            for name, neutral in _KERAS_ONLY.items():
+                value = getattr(self, name)
+                check(value == neutral, name, f"{neutral} with the tensorpack engine (use engine keras)", value)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions:
+    """How settings are measured.
+
+    Args:
+        batches: of calibration: training batches per setting; null for 16.
+        cut: of calibration: pictures cut as in training (random crops, flips; null) or as in evaluation.
+        encodings: with `inference`: resolution to encoding, in networks whose kernels are generated from one.
+        norms_of: trained resolution whose batch norms are used at the resolutions given; null for their own.
+        statistics_run: with `norms_of`: folder of a run trained at the one resolution given, which lends its means and variances.
+        repeats: timed calls per setting; 0 for no timing.
+        step: checkpoint's step; null for the newest.
+    """
+
+    batches: int | None = None
+    cut: Literal["training", "evaluation"] | None = None
+    encodings: dict[int, float] | None = None
+    norms_of: int | None = None
+    statistics_run: str | None = None
+    repeats: int = 30
+    step: int | None = None
+
+    def __post_init__(self) -> None:
+        check(self.batches is None or 0 < self.batches <= 10**6, "batches", "positive", self.batches)
+        check(self.norms_of is None or self.norms_of > 0, "norms_of", "a resolution in pixels", self.norms_of)
+        check(0 <= self.repeats <= 10**5, "repeats", "zero or positive, at most 100000", self.repeats)
+        check(self.step is None or self.step >= 0, "step", "zero or positive", self.step)
+        check(min(self.encodings or [1]) > 0, "encodings", "a mapping of resolutions in pixels to numbers", self.encodings)
+
+
+def learning_rate(training: TrainingOptions, step: int, steps_per_epoch: int) -> float:
+    """Rate of a step (counted from 0).
+
+    The rules of RS-Nets' float half, but for `step`: there it never decays (its exponent is always 0).
+    """
+    base = training.learning_rate
+    total, warmup = training.epochs * steps_per_epoch, training.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return base * step / warmup
+    progress = (step - warmup) / max(total - warmup, 1)
+    epoch = step // steps_per_epoch
+    if training.schedule == "cos":
+        return base * (1 + math.cos(math.pi * progress)) / 2
+    if training.schedule == "linear":
+        return base * (1 - progress)
+    if training.schedule == "step":
+        return base * training.decay ** int(epoch / training.step_epochs)
+    if training.schedule == "schedule":
+        marks = training.milestones or [share * training.epochs / 120 for share in (30, 60, 85, 95, 105)]
+        return base * training.decay ** sum(mark * steps_per_epoch <= step for mark in marks)
+    return base

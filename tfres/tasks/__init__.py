@@ -1,0 +1,201 @@
+"""What networks can be trained for. Importing this does not load TensorFlow.
+
+A task owns its data options, sources, pipeline, losses, metrics and answers; nothing outside `tfres/tasks/<name>/` and its
+line in `TASKS` names it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+    from tfres.data.options import DataOptions
+
+__all__ = ["TASKS", "Entry", "Metrics", "Source", "Task", "find_task"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A line of `TASKS`: where a task's two classes are, as "module:name"."""
+
+    task_path: str
+    options_path: str
+
+    @property
+    def task(self) -> type[Task]:
+        """The task's class; loads TensorFlow."""
+        return _imported(self.task_path)
+
+    @property
+    def options(self) -> type[DataOptions]:
+        """The dataclass of the recipe's `data` group; does not load TensorFlow."""
+        return _imported(self.options_path)
+
+
+def _imported(path: str) -> Any:
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+TASKS = {
+    "classification": Entry(
+        "tfres.tasks.classification.task:Classification", "tfres.tasks.classification.options:ClassificationData"
+    ),
+}
+
+
+def find_task(name: str) -> Entry:
+    """The entry of a task.
+
+    Raises:
+        RecipeError: unknown name.
+    """
+    if name not in TASKS:
+        from tfres.errors import RecipeError
+
+        raise RecipeError(f"`task` must be one of {', '.join(TASKS)}. Received: task={name!r}.")
+    return TASKS[name]
+
+
+class Source(Protocol):
+    """Pictures with their targets, in two splits."""
+
+    classes: list[str]
+    missing: tuple[str, ...]  # classes of the run that these data lack
+
+    def relabelled(self, classes: Sequence[str]) -> Source:
+        """The same pictures with targets counted in another list of classes, matched by name."""
+
+
+class Metrics(Protocol):
+    """Figures of merit, gathered over batches.
+
+    `measure` is a tensor function and may be traced; `add` takes what it gave, as arrays. `update` is one after the other.
+    """
+
+    def measure(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """What one batch contributes."""
+
+    def add(self, measured: np.ndarray | tf.Tensor) -> None:
+        """Adds what `measure` gave."""
+
+    def update(self, outputs: tf.Tensor, targets: tf.Tensor) -> None:
+        """Adds one batch."""
+
+    def result(self) -> dict[str, float]:
+        """Name -> value over all batches, the task's `score` among them.
+
+        Raises:
+            DataError: no batch, or outputs that are not finite numbers (how many is told).
+        """
+
+
+class Task(Protocol):
+    """What a network is trained for: everything that depends on the kind of target.
+
+    A task is made from resolved data options and the names of the classes: `Kind(data, classes, outputs=None)`, where
+    `outputs` is the number of classes the network tells apart if it has more than there are names. Sizes are what networks
+    ask for and stay the keys of all mappings: a side in pixels or `(height, width)`.
+    """
+
+    score: str  # the table's figure of merit, a key of the metrics' result
+    loss_name: str  # what the loss is called in logs
+    data: DataOptions
+    classes: list[str]
+    outputs: int
+
+    @classmethod
+    def open(cls, data: DataOptions, classes: int | Sequence[str] | None = None) -> Source:
+        """The source that the options name.
+
+        Args:
+            data: options, complete but for what `data.resolved(source)` fills in.
+            classes: the network's number of classes, for sources that cannot tell it themselves; or the run's names, onto
+                which the targets are mapped.
+
+        Raises:
+            SourceError: nothing usable there.
+        """
+
+    @classmethod
+    def write_records(cls, folder: str, records: str, per_shard: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+        """Pictures of a folder as TFRecord shards; returns records per split and what was skipped, with the reason."""
+
+    def steps_per_epoch(self, source: Source) -> int:
+        """Full batches in one pass."""
+
+    def training_batches(
+        self,
+        source: Source,
+        sizes: Sequence[Hashable],
+        seed: int,
+        first_step: int = 0,
+        shared: int = 0,
+        replicas: int = 1,
+        pipeline: tuple[int, int] = (0, 1),
+    ) -> tf.data.Dataset:
+        """Endless batches from step `first_step` on, the same whether or not a run was interrupted.
+
+        Args:
+            source: of `open`.
+            sizes: that `prepare` will be asked for; decides how many random numbers a picture gets.
+            seed: of order, crops and draws.
+            first_step: steps already made.
+            shared: random numbers per step that all pictures and replicas have in common.
+            replicas: number of replicas that share a step's batch.
+            pipeline: `(number, count)` of this pipeline, where several feed the replicas.
+
+        Returns:
+            dataset of one replica's `{"images", "targets", "draws": float (batch, n), "shared": float (shared,)}`.
+        """
+
+    def evaluation_batches(
+        self, source: Source, sizes: Sequence[Hashable], split: str = "validation", seed: int | None = None
+    ) -> tf.data.Dataset:
+        """One pass, cut as evaluation does, the last batch smaller.
+
+        Args:
+            source: of `open`.
+            sizes: wanted.
+            split: "validation" or "train".
+            seed: of a random order; None for the order of the source.
+
+        Returns:
+            dataset of `{"images": {size: uint8}, "targets"}`.
+        """
+
+    def prepare(
+        self, batch: Mapping[str, Any], sizes: Sequence[Hashable], training: bool
+    ) -> tuple[dict[Hashable, tf.Tensor], tf.Tensor | None]:
+        """On the device: a batch to `({size: float images as the network wants them}, targets)`."""
+
+    def evaluation_picture(self, picture: tf.Tensor, size: Hashable) -> tf.Tensor:
+        """What evaluation and serving cut out of one picture (encoded bytes or pixels); `prepare` makes the size of it."""
+
+    def resized(self, images: tf.Tensor, size: Hashable) -> tf.Tensor:
+        """uint8 pictures of any size as the network wants them at a size."""
+
+    def normalised(self, images: tf.Tensor) -> tf.Tensor:
+        """uint8 pictures as the network wants them at their own size."""
+
+    def explained(self, source: Source) -> contextlib.AbstractContextManager:
+        """A block in which failures of the pipeline become a `DataError` that names the pictures or records at fault."""
+
+    def loss(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Scalar, the mean over the batch."""
+
+    def divergence(self, teacher: tf.Tensor, student: tf.Tensor, temperature: float = 1.0, form: str = "kl") -> tf.Tensor:
+        """Scalar distance of two outputs, the mean over the batch; no gradient through the teacher."""
+
+    def metrics(self) -> Metrics:
+        """New, empty metrics."""
+
+    def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What a server returns."""

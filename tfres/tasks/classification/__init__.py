@@ -1,0 +1,1 @@
+"""Classification of whole pictures; the parts are imported by their modules, so that options load without TensorFlow."""

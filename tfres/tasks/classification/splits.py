@@ -1,0 +1,142 @@
+"""Splits of labelled pictures: as pixels, as files, as records, as bytes in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tfres.data import records
+from tfres.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySplit:
+    """Pictures in memory: uint8 RGB `images` `(n, side, side, 3)`, int64 `labels` `(n,)`."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return len(self.labels)
+
+    def relabelled(self, mapping: np.ndarray) -> ArraySplit:
+        """With label `mapping[i]` for i."""
+        return dataclasses.replace(self, labels=mapping[self.labels])
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSplit:
+    """Picture files: `paths` and their int64 `labels`."""
+
+    paths: list[str]
+    labels: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return len(self.paths)
+
+    def relabelled(self, mapping: np.ndarray) -> FileSplit:
+        """With label `mapping[i]` for i."""
+        return dataclasses.replace(self, labels=mapping[self.labels])
+
+
+@dataclasses.dataclass(frozen=True)
+class MemorySplit:
+    """Encoded pictures in memory: list of bytes, where each came from, and int64 `labels`."""
+
+    encoded: list[bytes]
+    names: list[str]
+    labels: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return len(self.encoded)
+
+    def relabelled(self, mapping: np.ndarray) -> MemorySplit:
+        """With label `mapping[i]` for i."""
+        return dataclasses.replace(self, labels=mapping[self.labels])
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordSplit:
+    """TFRecord files with `counts[i]` records in `paths[i]`.
+
+    A label is what is stored less `label_offset`, from 0 to `classes` - 1; then, where there is a `mapping`, `mapping[label]`.
+    """
+
+    paths: list[str]
+    counts: list[int]
+    schema: records.Schema
+    label_offset: int
+    classes: int
+    mapping: tuple[int, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        return sum(self.counts)
+
+    def relabelled(self, mapping: np.ndarray) -> RecordSplit:
+        """With label `mapping[i]` for i."""
+        return dataclasses.replace(self, mapping=tuple(mapping.tolist()))
+
+
+Split = ArraySplit | FileSplit | MemorySplit | RecordSplit
+
+
+def read_all(split: FileSplit | MemorySplit | RecordSplit) -> Iterator[tuple[str, bytes | None, int | None, str | None]]:
+    """`(where, bytes, label, fault)` of every picture of a split of encoded pictures.
+
+    The label is before any mapping. Of what cannot be read, bytes and label are None and the fault says why; the rest of a
+    damaged record file is left out.
+    """
+    if isinstance(split, MemorySplit):
+        for name, encoded, label in zip(split.names, split.encoded, split.labels.tolist(), strict=True):
+            yield name, encoded, label, None
+    elif isinstance(split, FileSplit):
+        for path, label in zip(split.paths, split.labels.tolist(), strict=True):
+            try:
+                yield path, pathlib.Path(path).read_bytes(), label, None
+            except OSError as error:
+                yield path, None, None, error.strerror or str(error)
+    else:
+        for path in split.paths:
+            yield from _read_records(path, split)
+
+
+def _read_records(path: str, split: RecordSplit) -> Iterator[tuple[str, bytes | None, int | None, str | None]]:
+    for number, encoded, stored, fault in records.read(path, split.schema):
+        where = f"{path}, record {number}"
+        if fault is None and not 0 <= stored - split.label_offset < split.classes:
+            fault = f"label {stored} is out of range ({split.classes} classes, the first is {split.label_offset})"
+        yield where, encoded, None if fault else stored - split.label_offset, fault
+
+
+def in_memory(split: Split) -> Split:
+    """The split with its encoded pictures in memory.
+
+    Raises:
+        DataError: pictures or records that cannot be read (the first are named).
+    """
+    if isinstance(split, (ArraySplit, MemorySplit)):
+        return split
+    names, encoded, labels, faults = [], [], [], []
+    for where, picture, label, fault in read_all(split):
+        if fault is not None:
+            faults.append(f"{where}: {fault}")
+            continue
+        names.append(where)
+        encoded.append(picture)
+        labels.append(label)
+    if faults:
+        raise unusable(faults)
+    return MemorySplit(encoded, names, np.array(labels, np.int64))
+
+
+def unusable(faults: Sequence[str], shown: int = 20) -> DataError:
+    """The error that lists what is wrong with which picture."""
+    more = f"\n  and {len(faults) - shown} more" if len(faults) > shown else ""
+    return DataError("Unusable pictures:\n  " + "\n  ".join(faults[:shown]) + more)
