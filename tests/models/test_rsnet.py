@@ -147,7 +147,10 @@ def test_names_are_stable():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"resolutions": (16, 16)}, "`resolutions` must be distinct positive integers up to 8192. Received: resolutions=.16, 16."),
+        (
+            {"resolutions": (16, 16)},
+            "`resolutions` must be distinct positive integers up to 8192. Received: resolutions=.16, 16.",
+        ),
         ({"resolutions": (16, -4)}, "`resolutions` must be distinct positive integers"),
         ({"resolutions": ()}, "`resolutions` must be distinct positive integers"),
         ({"weight_bits": 9}, "`weight_bits` must be an integer from 1 to 8.*weight_bits=9"),

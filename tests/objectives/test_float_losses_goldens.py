@@ -58,7 +58,11 @@ def test_scale_distillation(golden):
         logits = _logits(given)
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            terms = ScaleDistillation(given["kd"]).outcome(None, logits, tf.constant(given["labels"]), classification(given["classes"])).terms
+            terms = (
+                ScaleDistillation(given["kd"])
+                .outcome(None, logits, tf.constant(given["labels"]), classification(given["classes"]))
+                .terms
+            )
             total = tf.add_n(list(terms.values()))
         np.testing.assert_allclose([terms[f"cross_entropy_{name}"] for name in logits], output["ce"], rtol=1e-6)
         assert float(total) == pytest.approx(output["total"], rel=1e-6)
