@@ -28,6 +28,7 @@ test: lint
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
 
 eval: $(VENV)/installed
 	$(PY) -m tfres.evaluate --run $(RUN) $(if $(SIZE),--size $(SIZE)) $(ARGS)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from tfres.cli import Parser, run_main, whole
+from tfres.families.recipes import DEFAULT_TASK
 
 
 def make_parser() -> Parser:
@@ -15,7 +16,7 @@ def make_parser() -> Parser:
     parser = Parser("prepare", "pictures/ records/", description=text)
     parser.add_argument("folder", help="pictures as training takes them: train/ and val/")
     parser.add_argument("records", help="folder of the shards")
-    parser.add_argument("--task", default="classification", help="what they are for (default classification)")
+    parser.add_argument("--task", default=DEFAULT_TASK, help="what they are for (default %(default)s)")
     parser.add_argument("--per-shard", type=whole, default=1024, help="pictures per shard")
     return parser
 

@@ -88,3 +88,11 @@ class DataOptions:
     def sized(self, largest: int) -> DataOptions:
         """The options for networks whose pictures are at most `largest` pixels wide."""
         return self
+
+    def resolved(self, source: Any) -> DataOptions:
+        """The options with what is left to the source filled in."""
+        return self
+
+    def elsewhere(self, source: str) -> DataOptions:
+        """The options for other pictures of a trained network, as evaluation takes them."""
+        return dataclasses.replace(self, source=source)

@@ -56,7 +56,7 @@ def open_task(recipe: Recipe, classes: list[str], data: str | None = None) -> tu
         DataError: no usable pictures, or other classes.
     """
     kind = find_task(recipe.task).task
-    options = recipe.data if data is None else dataclasses.replace(recipe.data, source=data, label_offset=None)
+    options = recipe.data if data is None else recipe.data.elsewhere(data)
     source = kind.open(options, classes)
     return kind(options, classes, recipe.model.classes), source
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from tfres.errors import RunError
+from tfres.errors import RecipeError, RunError
 from tfres.families import FAMILIES
 from tfres.families.recipes import family_of, network_options, read_recipe, resolve_network
 from tfres.recipe import Recipe
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tfres.models.network import Network
 
 
-def describe_network(recipe: Recipe, network_kind: type | None = None) -> dict[str, Any]:
+def describe_network(recipe: Recipe) -> dict[str, Any]:
     """What `network.json` of a run holds: the family and the constructor's arguments."""
     from tfres.models.options import read_options
 
@@ -42,8 +42,18 @@ def make_network(description: dict[str, Any], dtype: Any = None) -> Network:
 
 
 def build_network(recipe: Recipe, dtype: Any = None) -> Network:
-    """A new built network of a resolved recipe."""
-    return make_network(describe_network(recipe), dtype)
+    """A new built network of a resolved recipe.
+
+    Raises:
+        RecipeError: arguments that its networks do not have.
+    """
+    options = describe_network(recipe)["options"]
+    try:
+        network = family_of(recipe).network_class()(dtype=dtype, **options)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    network.build()
+    return network
 
 
 def build_architecture(arch: str, resolutions: list[int] | None = None) -> Network:

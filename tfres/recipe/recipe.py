@@ -55,11 +55,14 @@ class Recipe:
         )
 
     def filled(self, **groups: Mapping[str, Any]) -> Recipe:
-        """The recipe with fields that are left out (None) filled in."""
-        missing = {
-            name: {field: value for field, value in fields.items() if getattr(getattr(self, name), field) is None}
-            for name, fields in groups.items()
-        }
+        """The recipe with fields that are left out (None) filled in; what a group does not have is nobody's concern, such as
+        a family's wishes for data of another task.
+        """
+        missing = {}
+        for name, fields in groups.items():
+            group = getattr(self, name)
+            left_out = {field.name for field in dataclasses.fields(group) if getattr(group, field.name) is None}
+            missing[name] = {field: value for field, value in fields.items() if field in left_out}
         return self.replace(**missing)
 
     def to_dict(self) -> dict[str, Any]:

@@ -123,3 +123,7 @@ class ClassificationData(DataOptions):
             mean=list(self.mean or source.mean),
             std=list(self.std or source.std),
         )
+
+    def elsewhere(self, source: str) -> ClassificationData:
+        """The options for other pictures; where their labels begin is told anew."""
+        return dataclasses.replace(self, source=source, label_offset=None)
