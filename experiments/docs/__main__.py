@@ -15,7 +15,7 @@ from tfres.files import write_text
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECTIONS = {**recipe_reference.SECTIONS, **results_tables.SECTIONS}
-_PART = re.compile(r"(<!-- generated: (\S+) ?(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PART = re.compile(r"(<!-- generated: (\w[\w-]*)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(text: str) -> str:
