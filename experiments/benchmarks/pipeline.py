@@ -2,9 +2,9 @@
 
 Command: `make bench-data`. TFRecord files of generated pictures (noise of a natural picture's spectrum) of 500 x 375 pixels,
 about ImageNet's average, and of 1000 x 750 pixels are read by
-- our pipeline: shuffle, fused decode-and-crop, uint8 at 224, the crop resized as Pillow does; the other resolutions are the
-  device's work and not in it;
-- our pipeline with `data.antialias false`: the crop resized by plain bilinear;
+- our pipeline: shuffle, fused decode-and-crop, uint8 at 224, the crop shrunk by `data.antialias` fast (the default); the
+  other resolutions are the device's work and not in it;
+- the same with `data.antialias` exact (Pillow's pixels) and none (plain bilinear);
 - the host for every resolution: decode, crop and resize, with TensorFlow's antialiased resize and with ours;
 - decoding the whole JPEGs alone.
 All take turns; medians of the images/s after a quarter of the pictures.
@@ -19,11 +19,11 @@ import time
 
 import numpy as np
 import tensorflow as tf
-from tfres.data.sources import open_source
 
 from experiments.benchmarks.timing import report
-from tfres.data import pipeline, records, transforms
-from tfres.recipe import DataRecipe
+from tfres.data import records, resizing, transforms
+from tfres.tasks.classification.options import ClassificationData
+from tfres.tasks.classification.task import Classification
 
 SIZES, BATCH, ROUNDS = (224, 192, 160, 128, 96), 32, 5
 PICTURES = {(375, 500): 1024, (750, 1000): 512}
@@ -54,16 +54,16 @@ def _write(writer, encoded):
     return len(encoded)
 
 
-def ours(source, recipe):
-    batches = pipeline.training_batches(source, recipe, seed=0, draws=8)
-    return itertools.islice(iter(batches), source.train.size // BATCH)
+def ours(source, data):
+    task = Classification(data, source.classes)
+    return itertools.islice(iter(task.training_batches(source, SIZES, seed=0)), task.steps_per_epoch(source))
 
 
 def on_the_host(source, resize):
     """Every resolution decoded, cut, resized and batched on the host (TensorFlow itself merges the equal decodes into one)."""
 
     def prepare(number, record):
-        encoded, label = records.parse(record, "imagenet", 1)
+        encoded, label = records.parse(record, records.SCHEMAS[0])
         images = []
         for side in SIZES:
             picture = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
@@ -84,7 +84,7 @@ def tensorflow_resize(image, height, width):
 
 def decoding(source):
     def decode(record):
-        encoded, _ = records.parse(record, "imagenet", 1)
+        encoded, _ = records.parse(record, records.SCHEMAS[0])
         return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
     return iter(tf.data.TFRecordDataset(source.train.paths).map(decode, tf.data.AUTOTUNE).prefetch(4))
@@ -94,14 +94,20 @@ def measure(height, width, pictures):
     """Figures for pictures of one size."""
     with tempfile.TemporaryDirectory() as folder:
         size = write_records(pathlib.Path(folder), height, width, pictures)
-        recipe = DataRecipe(source=folder, batch_size=BATCH, side=224, crop="area", rules="torchvision")
-        source = open_source(recipe, classes=10)
+        data = ClassificationData(
+            source=folder, batch_size=BATCH, side=224, crop="area", rules="torchvision", resize="bilinear", flip="independent"
+        )
+        source = Classification.open(data, classes=10)
+        data = data.resolved(source)
         variants = {
-            "our pipeline": functools.partial(ours, source, recipe),
-            "our pipeline, no antialias": functools.partial(ours, source, dataclasses.replace(recipe, antialias=False)),
+            "our pipeline": functools.partial(ours, source, data),
+            "our pipeline, exact": functools.partial(ours, source, dataclasses.replace(data, antialias="exact")),
+            "our pipeline, no antialias": functools.partial(ours, source, dataclasses.replace(data, antialias="none")),
             "decoding alone": functools.partial(decoding, source),
             "host, TensorFlow's resize": functools.partial(on_the_host, source, tensorflow_resize),
-            "host, our resize": functools.partial(on_the_host, source, transforms.resize_bilinear),
+            "host, our resize": functools.partial(
+                on_the_host, source, functools.partial(resizing.resize_bilinear, antialias="fast")
+            ),
         }
         speeds = {name: [] for name in variants}
         for _ in range(ROUNDS):

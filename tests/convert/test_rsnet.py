@@ -13,9 +13,8 @@ from tfres.cli import run_main
 from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.convert.rsnet import reference_name
-from tfres.errors import CheckpointError
+from tfres.errors import CheckpointError, RecipeError
 from tfres.families import from_preset
-from tfres.errors import RecipeError
 from tfres.families.networks import load_network, read_run_recipe
 from tfres.run import Run
 

@@ -34,7 +34,7 @@ _FILES = {
     "gzip": (gzip.compress, "is compressed .gzip."),
     "zlib": (zlib.compress, "is compressed .zlib."),
     "last byte cut": (lambda content: content[:-1], "cut off inside record 2"),
-    "cut in the header": (lambda content: content[:-(len(content) // 3) + 5], "cut off inside record 2"),
+    "cut in the header": (lambda content: content[: -(len(content) // 3) + 5], "cut off inside record 2"),
     "length damaged": (lambda content: _flipped(content, 5), "damaged at record 0"),
     "absurd length": (lambda content: struct.pack("<Q", 2**63) + content[8:], "damaged at record 0"),
 }

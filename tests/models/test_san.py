@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tfres.families import find, from_preset
 
-from quant import StepScope
+from quant import At, StepScope
 from tests.models.test_rsnet import randomise
 from tests.models.test_rsnet_float import COUNTS
 from tfres.layers import MetaConv2D, MetaDepthwiseConv2D
@@ -63,9 +63,11 @@ def test_saving_served_and_plain_forms_at_every_setting(rng, tmp_path, arch):
 def test_kernels_lie_on_a_line(rng):
     """K(e) is the interpolation of the kernels at any two encodings; the stem is not generated."""
     layer = _metas(tiny())[0]
-    low, high = (layer.generated_kernel(tf.constant(e)) for e in (0.3, 0.7))
-    np.testing.assert_allclose(layer.generated_kernel(tf.constant(0.4)), 0.75 * low + 0.25 * high, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(layer.generated_kernel("r32"), layer.slope * 0.1 + layer.latent_kernel, rtol=1e-6)
+    low, high = (layer.slope * e + layer.latent_kernel for e in (0.075, 0.1))
+    np.testing.assert_allclose(layer.generated_kernel(At("r24")), low, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(layer.generated_kernel(At("r32")), high, rtol=1e-6, atol=1e-7)
+    between = layer.generated_kernel(At(shares=tf.constant([0.25, 0.75])))
+    np.testing.assert_allclose(between, 0.75 * low + 0.25 * high, rtol=1e-5, atol=1e-6)
     assert not any(layer.name == "conv0" for layer in _metas(tiny()))
     assert any(layer.name == "conv0" for layer in _metas(tiny("meta_mobilenetv2")))
 
@@ -74,7 +76,7 @@ def test_a_kernel_is_generated_once_per_setting_and_step(monkeypatch):
     model, calls = tiny(), []
     layer = _metas(model)[0]
     generate = layer.generated_kernel
-    monkeypatch.setattr(layer, "generated_kernel", lambda setting=None: calls.append(str(setting)) or generate(setting))
+    monkeypatch.setattr(layer, "generated_kernel", lambda at=None: calls.append(str(at.setting)) or generate(at))
     x = tf.zeros([1, 24, 24, 3])
     with StepScope():
         for setting in ("r24", "r24", "r32", "r24"):
@@ -86,10 +88,10 @@ def test_zero_slope_is_the_plain_convolution(rng):
     layer = MetaConv2D(4, 3, encodings={"r32": 0.1}, padding="symmetric", use_bias=False)
     plain = tf.keras.layers.Conv2D(4, 3, padding="same", use_bias=False)
     x = tf.constant(rng.standard_normal((2, 8, 8, 3)), tf.float32)
-    layer(x, setting="r32")
+    layer(x, at=At("r32"))
     plain.build(x.shape)
     plain.set_weights([layer.kernel])
-    np.testing.assert_array_equal(layer(x, setting="r32"), plain(x))
+    np.testing.assert_array_equal(layer(x, at=At("r32")), plain(x))
 
 
 def test_encodings_and_errors():

@@ -58,6 +58,22 @@ def test_found_and_read(folder):
     assert _names(folder) == before
 
 
+def test_kinds_of_tensors_and_checkpoints_of_objects(tmp_path):
+    values = {
+        "text": "x",
+        "texts": ["a", "b"],
+        "none": np.zeros((0, 3), "f"),
+        "true": True,
+        "complex": 1j,
+        "small": np.int8(3),
+    }
+    values["brain"] = tf.constant([1.0, 2.0], tf.bfloat16)
+    found = checkpoints.read_checkpoint(_save(tmp_path, 8, **values))
+    assert found["none"].shape == (0, 3) and found["text"] == b"x" and found["small"] == 3 and len(found) == 10
+    prefix = tf.train.Checkpoint(v=tf.Variable(2.0)).save(str(tmp_path / "objects"))
+    assert checkpoints.read_checkpoint(prefix)["v/.ATTRIBUTES/VARIABLE_VALUE"] == 2
+
+
 @pytest.mark.parametrize("load", ["", " ", None, 3, "nowhere", "a\0b", "x" * 5000, ".", "/"])
 def test_nothing_to_load(load, tmp_path, monkeypatch):
     """Defect 9: `--load ''`."""
@@ -214,6 +230,72 @@ def test_swapped_and_foreign(folder, tmp_path):
     _refused(folder, "No such file")
     _index(folder).mkdir()
     _refused(folder, "must be an ordinary file")
+
+
+def _checksum(data):
+    """TensorFlow's: CRC-32C, turned and shifted."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    value ^= 0xFFFFFFFF
+    return (((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _varint(value):
+    value &= 2**64 - 1
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _varint(value >> 7)
+
+
+def _block(entries):
+    body = b"".join(b"\0" + _varint(len(key)) + _varint(len(value)) + key + value for key, value in entries)
+    body += bytes(4) + (1).to_bytes(4, "little")
+    return body + b"\0" + _checksum(body + b"\0"), len(body)
+
+
+def _write_index(path, entries):
+    """An index whose checksums are right, whatever its entries say."""
+    data, size = _block(entries)
+    places, length = _block([(b"\xff", _varint(0) + _varint(size))])
+    footer = _varint(0) + _varint(0) + _varint(len(data)) + _varint(length)
+    path.write_bytes(data + places + footer.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db"))
+
+
+def _entry(sides=(4,), kind=1, offset=0, size=16, more=b""):
+    shape = b"".join(b"\x12" + _varint(len(side)) + side for side in (b"\x08" + _varint(value) for value in sides))
+    place = b"\x20" + _varint(offset) + b"\x28" + _varint(size) + b"\x35" + _checksum(np.ones(4, "f").tobytes())
+    return b"\x08" + _varint(kind) + b"\x12" + _varint(len(shape)) + shape + place + more
+
+
+_HEADER = (b"", b"\x08\x01\x1a\x02\x08\x01")
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (_entry(sides=(-1,)), "is cut, damaged or no index"),
+        (_entry(sides=(0, -1), size=0), "is cut, damaged or no index"),
+        (_entry(sides=(2**40, 2**40)), "is cut, damaged or no index"),
+        (_entry(sides=(1,) * 300, size=4), "is cut, damaged or no index"),
+        (_entry(sides=(5,)), "is cut, damaged or no index"),
+        (_entry(kind=99), "is cut, damaged or no index"),
+        (_entry(more=b"\x00\x01"), "is cut, damaged or no index"),
+        (_entry(more=b"\x3a\x00"), "is cut, damaged or no index"),
+        (_entry(offset=4), "the tensor v ends beyond its data file"),
+        (_entry(offset=2**62), "the tensor v ends beyond its data file"),
+        (_entry() + b"\x18\x05", "the tensor v ends beyond its data file"),
+    ],
+)
+def test_index_with_right_checksums(tmp_path, entry, told):
+    """What ends the process inside TensorFlow is found before TensorFlow reads it."""
+    _data(tmp_path).write_bytes(np.ones(4, "f").tobytes())
+    _write_index(_index(tmp_path), [_HEADER, (b"v", _entry())])
+    np.testing.assert_array_equal(checkpoints.read_checkpoint(tmp_path / SECOND)["v"], np.ones(4))
+    _write_index(_index(tmp_path), [_HEADER, (b"v", entry)])
+    _refused(tmp_path, told)
+    _write_index(_index(tmp_path), [(b"v", _entry())])
+    _refused(tmp_path, "is cut, damaged or no index")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

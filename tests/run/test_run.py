@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import stat
 import time
 
@@ -490,3 +491,17 @@ def test_full_disk_and_folder_that_cannot_be_written(run, monkeypatch):
     with pytest.raises(FileExistsError):
         write_text(run.path / "run.json" / "a.txt", "x")
     assert stat.S_IMODE((run.path / "run.json").stat().st_mode) == 0o644
+
+
+def test_full_disk_while_statistics_are_kept(run):
+    """Writes beyond a file size fail as on a full disk: what was there stays whole, in one line."""
+    run.add_calibrated("m", {8: Private({"x": np.zeros(2)})})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large: '.*calibrated.npz'") as told:
+            run.add_calibrated("m", {16: Private({"x": np.zeros(10**5)})})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(told.value) and not list(run.path.glob(".*"))
+    assert list(run.calibrated("m")) == [Setting(8)]

@@ -89,7 +89,7 @@ def names(
     private = str(arch).startswith("s_")
     model, slots = _network(arch, widths, width_range, sizes, private, overrides)
     found = {ours: reference_name(ours, slots, _plain(arch)) for ours in map(variable_name, model.weights)}
-    return {ours: _LAST.sub(r"\1.\2", theirs) if arch == "mobilenet_v2" else theirs for ours, theirs in found.items()}
+    return {ours: _LAST.sub(r"\1.\2", theirs) if _plain(arch) == "mobilenet_v2" else theirs for ours, theirs in found.items()}
 
 
 def _plain(arch: str) -> str:

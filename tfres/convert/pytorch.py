@@ -208,8 +208,10 @@ def checked_sizes(sizes: Sequence[int] | None, count: int) -> list[int]:
     """The list of sizes, one per branch.
 
     Raises:
-        ValueError: another number of them, or no distinct positive whole numbers.
+        ValueError: another number of them, no distinct positive whole numbers, or no branches at all.
     """
+    if not count:
+        raise ValueError("The checkpoint is of another network: it has no branches (.bn_0. and further).")
     sizes = list(SIZES if sizes is None and count == len(SIZES) else sizes or [])
     if len(sizes) != count:
         raise ValueError(f"`sizes` must be {count} resolutions, one per branch of the checkpoint. Received: sizes={sizes}.")

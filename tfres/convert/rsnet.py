@@ -68,7 +68,7 @@ def convert(arch: str, tensors: Mapping[str, Any], sizes: Sequence[int] | None =
 
 def names(arch: str, sizes: Sequence[int] | None = None, **overrides: Any) -> dict[str, str]:  # noqa: ANN401
     """Our variables' names -> the reference's; see `tfres.convert.names` and, for arguments, `convert`."""
-    name, sizes = _named(arch), checked_sizes(sizes, len(SIZES if sizes is None else sizes))
+    name, sizes = _named(arch), checked_sizes(sizes or None, len(sizes or SIZES))
     return _names(_network(name, sizes, overrides), name, sizes)
 
 

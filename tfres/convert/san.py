@@ -68,7 +68,7 @@ def convert(arch: str, tensors: Mapping[str, Any], sizes: Sequence[int] | None =
 def names(arch: str, sizes: Sequence[int] | None = None, **overrides: Any) -> dict[str, str]:  # noqa: ANN401
     """Our variables' names -> the reference's; see `tfres.convert.names` and, for arguments, `convert`."""
     _check(arch)
-    sizes = checked_sizes(sizes, len(SIZES if sizes is None else sizes))
+    sizes = checked_sizes(sizes or None, len(sizes or SIZES))
     return _names(_network(arch, sizes, overrides), arch, sizes)
 
 

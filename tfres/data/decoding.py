@@ -20,6 +20,16 @@ _FAULTS = (
 _UNKNOWN, _DEEP, _TABLE, _SHAPE, _ANIMATED = range(1, 6)
 _SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "GIF": b"GIF8", "BMP": b"BM"}
 _HEAD = 40
+# Numbers in a header (start, bytes, whether the highest comes first): height, width and bits per channel of PNG; height and
+# width of GIF; height, width, length of the header, bits per pixel and compression of BMP.
+_FIELDS = (
+    (20, 4, True), (16, 4, True), (24, 1, True), (8, 2, False), (6, 2, False), (22, 4, False), (18, 4, False), (14, 4, False),
+    (28, 2, False), (30, 4, False),
+)  # fmt: skip
+_FIELD_WEIGHTS = [
+    [256 ** (start + size - 1 - i if big else i - start) if start <= i < start + size else 0 for i in range(_HEAD)]
+    for start, size, big in _FIELDS
+]
 _GREY_TABLE = b"".join(bytes([i, i, i, 0]) for i in range(256))
 
 
@@ -30,7 +40,11 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     (InvalidArgumentError) on other formats, 16-bit PNG, BMP with a colour table, animations, and shapes beyond the limits.
     """
     with tf.control_dependencies([shape_of(encoded)]):
-        encoded = tf.identity(encoded)
+        return decode_known(tf.identity(encoded))
+
+
+def decode_known(encoded: tf.Tensor) -> tf.Tensor:
+    """`decode` of bytes whose header `shape_of` has looked at."""
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
@@ -48,42 +62,36 @@ def _still(image: tf.Tensor) -> tf.Tensor:
 
 def shape_of(encoded: tf.Tensor) -> tf.Tensor:
     """`[height, width]` from the header of an encoded picture, int32; fails on what `decode` refuses."""
-    head = tf.strings.join([tf.strings.substr(encoded, 0, _HEAD), b"\0" * _HEAD])
-    head = tf.cast(tf.io.decode_raw(head, tf.uint8)[:_HEAD], tf.int64)
-
-    def starts(kind: str) -> tf.Tensor:
-        signature = list(_SIGNATURES[kind])
-        return tf.reduce_all(head[: len(signature)] == signature)
-
-    def number(start: int, size: int, big: bool = False) -> tf.Tensor:
-        powers = [256**i for i in range(size)]
-        return tf.reduce_sum(head[start : start + size] * (powers[::-1] if big else powers))
 
     def of_jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         return tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.int64), tf.constant(0)
 
-    def of_others() -> tuple[tf.Tensor, tf.Tensor]:
-        rows = number(22, 4)
-        rows = tf.where(rows >= 2**31, 2**32 - rows, rows)  # negative: stored from the top
-        shapes = {
-            "PNG": [number(20, 4, True), number(16, 4, True)],
-            "GIF": [number(8, 2), number(6, 2)],
-            "BMP": [rows, number(18, 4)],
-        }
-        shape, fault = tf.zeros(2, tf.int64), tf.constant(_UNKNOWN)
-        for kind, (height, width) in shapes.items():
-            shape = tf.where(starts(kind), tf.stack([height, width]), shape)
-            fault = tf.where(starts(kind), 0, fault)
-        fault = tf.where(starts("PNG") & (head[24] == 16), _DEEP, fault)
-        plain = (number(14, 4) >= 40) & (number(30, 4) % 3 == 0) & ((head[28] >= 24) | _grey_table(encoded, head[28]))
-        return shape, tf.where(starts("BMP") & ~plain, _TABLE, fault)
-
-    shape, fault = tf.cond(starts("JPEG"), of_jpeg, of_others)
+    shape, fault = tf.cond(_starts(encoded, "JPEG"), of_jpeg, lambda: _other_header(encoded))
     short, long = tf.reduce_min(shape), tf.reduce_max(shape)
     fits = (short >= 1) & (long <= LARGEST_SIDE) & (short * long <= LARGEST_PIXELS) & (long <= LARGEST_ASPECT * short)
     fault = tf.where((fault == 0) & ~fits, _SHAPE, fault)
     with tf.control_dependencies([_refuse(fault, shape)]):
         return tf.cast(shape, tf.int32)
+
+
+def _starts(encoded: tf.Tensor, kind: str) -> tf.Tensor:
+    signature = _SIGNATURES[kind]
+    return tf.strings.substr(encoded, 0, len(signature)) == signature
+
+
+def _other_header(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Height and width, int64, and the number of the fault of what is no JPEG picture."""
+    head = tf.strings.join([tf.strings.substr(encoded, 0, _HEAD), b"\0" * _HEAD])
+    head = tf.cast(tf.io.decode_raw(head, tf.uint8)[:_HEAD], tf.int64)
+    fields = tf.unstack(tf.linalg.matvec(tf.constant(_FIELD_WEIGHTS, tf.int64), head))
+    png_height, png_width, depth, gif_height, gif_width, rows, columns, header, bits, packing = fields
+    rows = tf.where(rows >= 2**31, 2**32 - rows, rows)  # negative: stored from the top
+    is_png, is_gif, is_bmp = (_starts(encoded, kind) for kind in ("PNG", "GIF", "BMP"))
+    plain = (header >= 40) & (packing % 3 == 0) & ((bits >= 24) | _grey_table(encoded, bits))
+    kind = tf.where(is_png, 0, tf.where(is_gif, 1, 2))
+    shape = tf.gather(tf.stack([[png_height, png_width], [gif_height, gif_width], [rows, columns]]), kind)
+    fault = tf.where(is_png & (depth == 16), _DEEP, tf.where(is_bmp & ~plain, _TABLE, 0))
+    return shape, tf.where(is_png | is_gif | is_bmp, fault, _UNKNOWN)
 
 
 def _grey_table(encoded: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
@@ -114,15 +122,23 @@ def is_whole_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 def fault_of(encoded: bytes) -> str | None:
     """What is wrong with an encoded picture, by decoding all of it; None when it is good."""
     try:
-        decode(tf.constant(encoded))
+        _traced_decode(encoded)
     except tf.errors.OpError as error:
         return f"not a readable picture ({reason(error)})"
     return None
 
 
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def _traced_decode(encoded: tf.Tensor) -> tf.Tensor:
+    return decode(encoded)
+
+
 def reason(error: Exception) -> str:
     """What a TensorFlow error says, in one line and without the names of nodes."""
     text = re.sub(r"\{\{.*?\}\} ?|jpeg::Uncompress failed\. ", "", str(error))
+    traced = re.search(r"^(.*)\n\s*\[\[", text, re.MULTILINE) if text.startswith("Graph execution error") else None
+    if traced:
+        text = re.sub(r"^\s*\(\d+\) \w+:\s*", "", traced[1])
     if "assertion failed: " in text:
         parts = re.findall(r"\[([^\[\]]*)\]", text.split("assertion failed: ")[1].splitlines()[0].split(" [Op:")[0])
         return " ".join(parts)[:250]

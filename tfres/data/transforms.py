@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from tfres.data.decoding import decode, is_whole_jpeg, shape_of
+from tfres.data.decoding import decode_known, is_whole_jpeg, shape_of
 from tfres.data.resizing import resize_bilinear, resize_cubic, resize_window
 
 RULES = ("torchvision", "tensorpack")
@@ -71,8 +71,10 @@ def area_crop(
         uint8 `(side, side, 3)`.
     """
     shape = shape_of(encoded)
+    with tf.control_dependencies([shape]):
+        encoded = tf.identity(encoded)
     cuttable = tf.io.is_jpeg(encoded) & is_whole_jpeg(encoded)  # or the missing part would go unnoticed
-    whole = tf.cond(cuttable, lambda: tf.zeros([0, 0, 3], tf.uint8), lambda: decode(encoded))
+    whole = tf.cond(cuttable, lambda: tf.zeros([0, 0, 3], tf.uint8), lambda: decode_known(encoded))
 
     def cut(window: tf.Tensor) -> tf.Tensor:
         def slice_whole() -> tf.Tensor:
@@ -92,7 +94,7 @@ def area_crop(
         image = tf.cond(
             fits,
             lambda: resize_cubic(cut(window), side, side),
-            lambda: centre_crop(decode(encoded), side, shortest_edge=side),
+            lambda: centre_crop(decode_known(encoded), side, shortest_edge=side),
         )
     return tf.ensure_shape(image, [side, side, 3])
 

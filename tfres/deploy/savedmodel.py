@@ -180,7 +180,7 @@ def _signatures(points: dict[Setting, _Point], task: Task, any_side: bool) -> di
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
     def encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        spec = tf.TensorSpec([*largest.size, 3], tf.uint8)
+        spec = tf.TensorSpec([None, None, 3], tf.uint8)
         cut = tf.map_fn(lambda one: task.evaluation_picture(one, largest.size), encoded, fn_output_signature=spec)
         return at_setting(largest, cut)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tfres.errors import CheckpointError
 from tfres.files import read_text
+from tfres.run.checkpoint_index import check_index
 
 if TYPE_CHECKING:
     import os
@@ -25,8 +26,6 @@ _TEMPORARY = re.compile(
 _PARTS_FOLDER = re.compile(rf"{PREFIX}-\d{{1,18}}_temp(_[0-9a-f]+)?")
 _PART = re.compile(rf"part-\d{{5}}-of-\d{{5}}\.(index|{_DATA})(\.tempstate\d+)?")
 _ENTRY = re.compile(r'(\w+): (?:"((?:[^"\\]|\\.)*)"|[-+.\w]+)')
-# The last bytes of every index, and how long its end is.
-_MAGIC, _FOOTER = bytes.fromhex("57fb808b247547db"), 48
 
 
 def found(folder: str | os.PathLike) -> dict[int, pathlib.Path]:
@@ -99,7 +98,7 @@ def has_all_files(prefix: str | os.PathLike) -> bool:
 
 
 def check_files(prefix: str | os.PathLike) -> None:
-    """Refuse what TensorFlow need not be asked about: files that are missing, empty, of another kind or without an end.
+    """Refuse what TensorFlow need not be asked about: files that are missing, cut, of another kind or do not go together.
 
     Raises:
         CheckpointError: names the file.
@@ -114,14 +113,13 @@ def check_files(prefix: str | os.PathLike) -> None:
         for path in [path for path in prefix.parent.iterdir() if path.name.startswith(f"{prefix.name}.data-")]:
             if not stat.S_ISREG(path.stat().st_mode):
                 raise CheckpointError(f"Checkpoint {prefix} cannot be read: {path} must be an ordinary file.")
-        with open(index, "rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - len(_MAGIC)))
-            ending = file.read()
+        check_index(prefix)
     except OSError as error:
-        raise CheckpointError(f"Checkpoint {prefix} cannot be read: {index}: {error.strerror}.") from error
-    if size < _FOOTER or ending != _MAGIC:
-        raise CheckpointError(f"Checkpoint {prefix} cannot be read: {index} is cut, damaged or no index.")
+        raise CheckpointError(f"Checkpoint {prefix} cannot be read: {error.filename or index}: {error.strerror}.") from error
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"Checkpoint {prefix} cannot be read: {error}.") from error
 
 
 def is_ours(path: pathlib.Path) -> bool:

@@ -117,7 +117,7 @@ def read_checkpoint(prefix: str | os.PathLike) -> dict[str, np.ndarray]:
         where = f" (tensor {name})" if name else ""
         raise CheckpointError(f"Checkpoint {prefix} cannot be read{where}: {_reason(error)}.") from error
     for name, value in tensors.items():
-        if value.dtype.kind not in "OSUb" and not np.isfinite(np.asarray(value)).all():
+        if np.asarray(value).dtype.kind not in "OSUb" and not np.isfinite(value).all():
             raise CheckpointError(f"Checkpoint {prefix} cannot be used: the tensor {name} holds values that are not finite.")
     return tensors
 

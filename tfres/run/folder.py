@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfres import table as tables
 from tfres.errors import RecipeError, RunError
-from tfres.files import is_temporary, remove_stale_links, replace_link, write_json, write_text
+from tfres.files import remove_stale_links, replace_link, write_json, write_text
 from tfres.run import calibrated, checkpoints, facts, guard
 from tfres.yaml_file import dump_yaml, read_yaml
 
@@ -222,8 +221,8 @@ class Run:
         for path in [*(self.path / name for name in _FILES), *guard.temporaries(self.path, (*_FILES, facts.NAME))]:
             if path.is_file() or path.is_symlink():
                 path.unlink()
-        _remove_from(self.checkpoints, checkpoints.is_ours)
-        _remove_from(self.path / "tensorboard", lambda path: re.fullmatch(r"events\.out\.tfevents\..*", path.name))
+        guard.remove_from(self.checkpoints, checkpoints.is_ours)
+        guard.remove_from(self.path / "tensorboard", lambda path: re.fullmatch(r"events\.out\.tfevents\..*", path.name))
         left = sorted(path.name for path in self.path.iterdir() if path.name != facts.NAME)
         if left:
             facts.write(self.path, {})
@@ -244,17 +243,3 @@ class Run:
         target = guard.unused(self.path.with_name(f"{self.path.name}-backup-{time.strftime('%Y%m%d-%H%M%S')}"))
         self.path.rename(target)
         return target
-
-
-def _remove_from(folder: pathlib.Path, is_ours: Any) -> None:  # noqa: ANN401
-    """Remove our files from a folder inside a run, and the folder when it is empty then; links are not followed."""
-    if not folder.is_dir() or folder.is_symlink():
-        return
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            if folder.name == "checkpoints":
-                checkpoints.remove_parts(path)
-        elif is_ours(path) or is_temporary(path):
-            path.unlink()
-    with contextlib.suppress(OSError):
-        folder.rmdir()

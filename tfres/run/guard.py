@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from tfres.errors import RunError
 from tfres.files import is_temporary
+from tfres.run.checkpoint_files import remove_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _SHOWN = 5
 
@@ -85,3 +87,16 @@ def unused(path: pathlib.Path) -> pathlib.Path:
         number += 1
         candidate = path.with_name(f"{path.name}-{number}")
     return candidate
+
+
+def remove_from(folder: pathlib.Path, is_ours: Callable[[pathlib.Path], object]) -> None:
+    """Remove our files from a folder inside a run, and the folder when it is empty then; links are not followed."""
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    for path in list(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            remove_parts(path)
+        elif is_ours(path):
+            path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()

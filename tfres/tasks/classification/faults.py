@@ -26,6 +26,7 @@ _READING = (
     tf.errors.NotFoundError,
     tf.errors.PermissionDeniedError,
     tf.errors.FailedPreconditionError,
+    UnicodeDecodeError,  # TensorFlow's message about a record that cannot be parsed quotes its bytes, which Python cannot read
 )
 
 
@@ -38,7 +39,8 @@ def explained(source: Source) -> Iterator[None]:
     try:
         yield
     except _READING as error:
-        if not _OF_PICTURES.search(str(error)) and not isinstance(error, tf.errors.DataLossError):
+        sure = isinstance(error, (tf.errors.DataLossError, UnicodeDecodeError))
+        if not sure and not _OF_PICTURES.search(str(error)):
             raise
         for split in (source.train, source.validation):
             faults = find_faults(split)

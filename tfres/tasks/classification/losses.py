@@ -35,5 +35,6 @@ def kl_divergence(teacher: tf.Tensor, student: tf.Tensor, temperature: float = 1
 
 def smoothed(targets: tf.Tensor, share: float, classes: int, dtype: tf.DType = tf.float32) -> tf.Tensor:
     """(1 - share) * one-hot target + share / classes, `(batch, classes)`; targets may be float `(batch, classes)` already."""
+    targets = tf.convert_to_tensor(targets)
     targets = tf.cast(targets, dtype) if targets.dtype.is_floating else tf.one_hot(targets, classes, dtype=dtype)
     return (1 - share) * targets + share / classes

@@ -132,7 +132,8 @@ class Classification:
         return batches.evaluation_cut(tf.convert_to_tensor(picture), self._cut_side(size), self.data)
 
     def _cut_side(self, size: Hashable) -> int:
-        return side_of(size) if self.data.cuts_anew else self.data.side
+        side = side_of(size)
+        return side if self.data.cuts_anew else self.data.side
 
     def prepare(
         self, batch: Mapping[str, Any], sizes: Sequence[Hashable], training: bool
