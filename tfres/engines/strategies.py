@@ -1,16 +1,22 @@
 """Which devices a run of the keras engine uses."""
 
+from __future__ import annotations
+
 import functools
 import json
 import os
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from tfres.errors import RecipeError
 
+if TYPE_CHECKING:
+    from tfres.recipe import TrainingOptions
+
 
 @functools.cache
-def make_strategy(name):
+def make_strategy(name: str) -> tf.distribute.Strategy:
     """A `tf.distribute` strategy; one per process, because the collectives of two on the same devices collide.
 
     Args:
@@ -29,7 +35,7 @@ def make_strategy(name):
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
-def workers():
+def workers() -> tuple[int, int]:
     """`(number of this worker, count)` from TF_CONFIG.
 
     Raises:
@@ -51,7 +57,7 @@ def workers():
     return number, len(addresses)
 
 
-def is_chief(training):
+def is_chief(training: TrainingOptions) -> bool:
     """Whether this process writes files: all but the other workers of a multiworker run do."""
     return training.strategy != "multiworker" or workers()[0] == 0
 

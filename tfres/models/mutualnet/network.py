@@ -118,7 +118,8 @@ class MutualNet(Network):
             source = next((own[n] for n in (name.replace(short, whole), name) if n in own), None)
             if source is None:
                 raise ValueError(
-                    f"`setting` must have statistics: {', '.join(map(str, self.settings))}, or calibrated. Received: {setting}."
+                    f"`setting` must have statistics: {', '.join(map(str, self.settings))}, or calibrated. "
+                    f"Received: setting={setting}."
                 )
             values[name] = tf.convert_to_tensor(source)[tuple(slice(size) for size in variable.shape)]
         return values
