@@ -17,7 +17,7 @@ _MODULES = {"convert": "tfres.convert.__main__"}
 
 
 def main() -> None:
-    """Runs the command that the first argument names."""
+    """Runs the verb that the command line names."""
     verb = sys.argv[1] if len(sys.argv) > 1 else None
     if verb not in VERBS:
         listing = "\n".join(f"  {name:10} {text}" for name, text in VERBS.items())

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfres.files import atomic_path
-
-if TYPE_CHECKING:
-    import os
 
 
 @contextlib.contextmanager

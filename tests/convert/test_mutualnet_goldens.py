@@ -82,7 +82,8 @@ def test_training_steps_in_float64(converted, name):
         x = pictures.standard_normal((batch, 3, sides[0], sides[0])).astype("f").transpose(0, 2, 3, 1).astype("d")
         labels = tf.constant(answers.integers(0, settings["num_classes"], batch), tf.int32)
         subnets = {
-            f"{i}": (At(Setting(width_mult=s["width"])), _resized(x, s["resolution"])) for i, s in enumerate(figures["subnets"])
+            f"{i}": (At(Setting(width_mult=s["width"])), _resized(x, s["resolution"]))
+            for i, s in enumerate(figures["subnets"])
         }
         del subnets["0"]
         before = {key: v.numpy() for key, v in trained.items()}

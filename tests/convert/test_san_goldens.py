@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from quant import At
 from tests.convert.steps import training_steps
 from tests.reference import fill, observe, relative, standard_images
-from quant import At
 from tfres.convert import from_reference
 from tfres.convert.san import reference_name
 from tfres.evaluation.calibration import calibrate
@@ -92,7 +92,11 @@ def test_inference_modes(converted, name):
         assert relative(np.asarray(logits)[:, :100], output["logits"][branch]) < 1e-4
         assert np.linalg.norm(logits) == pytest.approx(output["l2"][branch], rel=1e-4)
     norms = output.get("bn_stat_norms") or output.get("bn_tensor_norms") or {}
-    named = {reference_name(v.name.removesuffix(":0"), sizes, False, False): v for network in networks.values() for v in _sized(network, sizes)}
+    named = {
+        reference_name(v.name.removesuffix(":0"), sizes, False, False): v
+        for network in networks.values()
+        for v in _sized(network, sizes)
+    }
     for tensor, norm in norms.items():
         if tensor in named:
             assert np.linalg.norm(named[tensor]) == pytest.approx(norm, rel=1e-4), tensor

@@ -13,10 +13,10 @@ import time
 import numpy as np
 
 from tests.reference import relative
-from tfres.engines import latest_checkpoint, read_checkpoint
+from tfres.run.checkpoints import latest_checkpoint, read_checkpoint
 
-OPTIONS = ["--arch", "vgg_small", "--mode", "float", "--model.width_mult", "0.0625", "--sizes", "16", "12", "--fake"]
-OPTIONS += ["--batch-size", "8", "--lr", "0.02", "--training.schedule", "constant", "--training.synchronised_norms", "true"]
+OPTIONS = ["--arch", "resnet20", "--model.blocks", "[1]", "--model.widths", "[4]", "--sizes", "16", "12", "--fake"]
+OPTIONS += ["--batch-size", "8", "--lr", "0.02", "--training.schedule", "constant", "--model.synchronised_norms", "true"]
 
 
 def _start(run, *options, workers=1):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.families import from_preset
 
 from quant import ActivationQuantizer, WeightQuantizer
+from tfres.families import from_preset
 from tfres.models.rsnet import RSNet
 
 # Depth and mode -> quantized weights, final layer, BN channels, weight and activation quantizers, trainable at S=1 and S=5.
@@ -147,7 +147,10 @@ def test_names_are_stable():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"resolutions": (16, 16)}, "`resolutions` must be distinct positive integers up to 8192. Received: resolutions=.16, 16."),
+        (
+            {"resolutions": (16, 16)},
+            "`resolutions` must be distinct positive integers up to 8192. Received: resolutions=.16, 16.",
+        ),
         ({"resolutions": (16, -4)}, "`resolutions` must be distinct positive integers"),
         ({"resolutions": ()}, "`resolutions` must be distinct positive integers"),
         ({"weight_bits": 9}, "`weight_bits` must be an integer from 1 to 8.*weight_bits=9"),

@@ -5,14 +5,14 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.tasks.classification.losses import kl_divergence
-from tfres.tasks.classification.metrics import Accuracy
 
 from tests.reference import generator, relative
 from tests.tasks.fakes import classification
 from tfres.objectives import EnsembleDistillation, ScaleDistillation
 from tfres.objectives.ensemble_distillation import ensemble
 from tfres.recipe import TrainingOptions, learning_rate
+from tfres.tasks.classification.losses import kl_divergence
+from tfres.tasks.classification.metrics import Accuracy
 
 
 def _logits(given):
@@ -58,7 +58,11 @@ def test_scale_distillation(golden):
         logits = _logits(given)
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            terms = ScaleDistillation(given["kd"]).outcome(None, logits, tf.constant(given["labels"]), classification(given["classes"])).terms
+            terms = (
+                ScaleDistillation(given["kd"])
+                .outcome(None, logits, tf.constant(given["labels"]), classification(given["classes"]))
+                .terms
+            )
             total = tf.add_n(list(terms.values()))
         np.testing.assert_allclose([terms[f"cross_entropy_{name}"] for name in logits], output["ce"], rtol=1e-6)
         assert float(total) == pytest.approx(output["total"], rel=1e-6)

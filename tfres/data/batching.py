@@ -80,7 +80,7 @@ def endless(
     examples = passes.flat_map(lambda pass_number: one_pass(pass_number).take(steps * batch)).skip(skip * batch)
     examples = examples.enumerate(first_step * batch)
     if count > 1:
-        examples = examples.filter(lambda position, *_: position % batch // (batch // count) == number)
+        examples = examples.filter(lambda position, *_: tf.equal(position % batch // (batch // count), number))
     return examples
 
 

@@ -56,7 +56,7 @@ def decode_known(encoded: tf.Tensor) -> tf.Tensor:
 def _still(image: tf.Tensor) -> tf.Tensor:
     shape = tf.shape(image)[-3:]
     frames = tf.reshape(image, tf.concat([[-1], shape], 0))
-    with tf.control_dependencies([_refuse(tf.where(tf.shape(frames)[0] == 1, 0, _ANIMATED), shape)]):
+    with tf.control_dependencies([_refuse(tf.where(tf.equal(tf.shape(frames)[0], 1), 0, _ANIMATED), shape)]):
         return tf.identity(frames[0])
 
 
@@ -69,14 +69,14 @@ def shape_of(encoded: tf.Tensor) -> tf.Tensor:
     shape, fault = tf.cond(_starts(encoded, "JPEG"), of_jpeg, lambda: _other_header(encoded))
     short, long = tf.reduce_min(shape), tf.reduce_max(shape)
     fits = (short >= 1) & (long <= LARGEST_SIDE) & (short * long <= LARGEST_PIXELS) & (long <= LARGEST_ASPECT * short)
-    fault = tf.where((fault == 0) & ~fits, _SHAPE, fault)
+    fault = tf.where(tf.equal(fault, 0) & ~fits, _SHAPE, fault)
     with tf.control_dependencies([_refuse(fault, shape)]):
         return tf.cast(shape, tf.int32)
 
 
 def _starts(encoded: tf.Tensor, kind: str) -> tf.Tensor:
     signature = _SIGNATURES[kind]
-    return tf.strings.substr(encoded, 0, len(signature)) == signature
+    return tf.equal(tf.strings.substr(encoded, 0, len(signature)), signature)
 
 
 def _other_header(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -87,10 +87,10 @@ def _other_header(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     png_height, png_width, depth, gif_height, gif_width, rows, columns, header, bits, packing = fields
     rows = tf.where(rows >= 2**31, 2**32 - rows, rows)  # negative: stored from the top
     is_png, is_gif, is_bmp = (_starts(encoded, kind) for kind in ("PNG", "GIF", "BMP"))
-    plain = (header >= 40) & (packing % 3 == 0) & ((bits >= 24) | _grey_table(encoded, bits))
+    plain = (header >= 40) & tf.equal(packing % 3, 0) & ((bits >= 24) | _grey_table(encoded, bits))
     kind = tf.where(is_png, 0, tf.where(is_gif, 1, 2))
     shape = tf.gather(tf.stack([[png_height, png_width], [gif_height, gif_width], [rows, columns]]), kind)
-    fault = tf.where(is_png & (depth == 16), _DEEP, tf.where(is_bmp & ~plain, _TABLE, 0))
+    fault = tf.where(is_png & tf.equal(depth, 16), _DEEP, tf.where(is_bmp & ~plain, _TABLE, 0))
     return shape, tf.where(is_png | is_gif | is_bmp, fault, _UNKNOWN)
 
 
@@ -99,13 +99,13 @@ def _grey_table(encoded: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
 
     def compared() -> tf.Tensor:
         padded = tf.strings.join([tf.strings.substr(encoded, 0, 54 + len(_GREY_TABLE)), b"\0" * (54 + len(_GREY_TABLE))])
-        return tf.strings.substr(padded, 54, len(_GREY_TABLE)) == _GREY_TABLE
+        return tf.equal(tf.strings.substr(padded, 54, len(_GREY_TABLE)), _GREY_TABLE)
 
-    return tf.cond(depth == 8, compared, lambda: tf.constant(False))
+    return tf.cond(tf.equal(depth, 8), compared, lambda: tf.constant(False))
 
 
 def _refuse(fault: tf.Tensor, shape: tf.Tensor) -> tf.Operation:
-    return refuse_unless(fault == 0, tf.gather(list(_FAULTS), fault), "(height, width)", shape)
+    return refuse_unless(tf.equal(fault, 0), tf.gather(list(_FAULTS), fault), "(height, width)", shape)
 
 
 def refuse_unless(condition: tf.Tensor, *facts: tf.Tensor | str) -> tf.Operation:
@@ -116,7 +116,7 @@ def refuse_unless(condition: tf.Tensor, *facts: tf.Tensor | str) -> tf.Operation
 def is_whole_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     """Whether a JPEG file ends with its end mark; one that does not may be cut off (or carry further bytes)."""
     size = tf.strings.length(encoded)
-    return tf.strings.substr(encoded, tf.maximum(size - 2, 0), 2) == b"\xff\xd9"
+    return tf.equal(tf.strings.substr(encoded, tf.maximum(size - 2, 0), 2), b"\xff\xd9")
 
 
 def fault_of(encoded: bytes) -> str | None:

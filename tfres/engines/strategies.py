@@ -1,4 +1,6 @@
-"""Which devices a run of the keras engine uses."""
+"""Which devices a run uses."""
+
+from __future__ import annotations
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from tfres.errors import RecipeError
+from tfres.recipe import TrainingOptions
 
 if TYPE_CHECKING:
     from tfres.recipe import TrainingOptions

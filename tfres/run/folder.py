@@ -114,7 +114,7 @@ class Run:
         """
         return facts.read(self.path)
 
-    def fact(self, name: str) -> Any:  # noqa: ANN401
+    def fact(self, name: str) -> Any:
         """One of the facts.
 
         Raises:

@@ -140,7 +140,7 @@ def evaluation_cut(picture: tf.Tensor, side: int, data: ClassificationData) -> t
         picture = decode(picture)
     if data.crop == "area":
         return transforms.centre_crop(picture, side, data.rules)
-    fits = tf.reduce_all(tf.shape(picture)[:2] == side)
+    fits = tf.reduce_all(tf.equal(tf.shape(picture)[:2], side))
     cut = tf.cond(fits, lambda: picture, lambda: transforms.centre_crop(picture, side, data.rules))
     return tf.ensure_shape(cut, [side, side, 3])
 
