@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from __future__ import annotations
+
 import functools
 import json
 import os
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from tfres.errors import RecipeError, WorkerLost
 from tfres.recipe import TrainingOptions
+
+if TYPE_CHECKING:
+    from tfres.recipe import TrainingOptions
 
 
 @functools.cache
