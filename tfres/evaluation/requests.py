@@ -118,8 +118,8 @@ def _check_known(opened: OpenedRun, settings: list[Setting], how: How) -> None:
         known, other = (", ".join(str(setting.resolution) for setting in group) for group in (network.settings, wrong))
         raise RecipeError(
             f"`size` must be a resolution the run was trained at (or calibrated for): {known}. Received: {other}. "
-            "(--inference proxy evaluates other sizes with the norms of the next smaller one, --evaluation.norms_of R with those "
-            "of R; tfres.calibrate gives them norms of their own.)"
+            "(--inference proxy evaluates other sizes with the norms of the next smaller one, --evaluation.norms_of R with "
+            "those of R; tfres.calibrate gives them norms of their own.)"
         )
 
 
