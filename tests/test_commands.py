@@ -170,7 +170,8 @@ def copy(run, tmp_path):
 def test_same_command_again_changes_nothing_but_the_time(copy):
     """A row that calibration added, and its marks, stay in the table."""
     table = json.loads((copy / "table.json").read_text())
-    table["rows"][1]["calibrated"], further = "model-2, 3 batches", {"setting": "r14", "top1": 0.5, "macs": 9, "calibrated": "model-2"}
+    table["rows"][1]["calibrated"] = "model-2, 3 batches"
+    further = {"setting": "r14", "top1": 0.5, "macs": 9, "calibrated": "model-2"}
     (copy / "table.json").write_text(json.dumps({**table, "rows": [*table["rows"], further]}))
     before = (copy / "metrics.csv").read_text()
     assert train.main([*SMALL, "--kd", "--run", str(copy)]) == 0
