@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tfres.errors import RecipeError
+from tfres.errors import RecipeError, WorkerLost
 from tfres.recipe import TrainingOptions
 
 if TYPE_CHECKING:
@@ -36,6 +36,26 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     workers()
     return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def wait_for_workers(name: str) -> None:
+    """Return when all workers of the strategy have come here.
+
+    Raises:
+        WorkerLost: one ended before.
+    """
+    if name != "multiworker":
+        return
+    strategy = make_strategy(name)
+
+    @tf.function
+    def met() -> tf.Tensor:
+        return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(1.0)))
+
+    try:
+        met()
+    except tf.errors.OpError as error:
+        raise WorkerLost("Another worker ended before the training began; its message says why.") from error
 
 
 def workers() -> tuple[int, int]:
