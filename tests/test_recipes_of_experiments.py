@@ -36,14 +36,15 @@ def _small(recipe, pictures) -> Recipe:
     if options.get("widths") and options.get("blocks"):
         model["widths"] = [8 * number for number, _ in enumerate(options["widths"], 1)]
         model["blocks"] = [1] * len(options["blocks"])
-        model["width_mult" if "width_mult" in vars(given) else "private"] = None
     elif "width_range" in vars(given):
         model["width_range"] = [width / 8 for width in options["width_range"]]
     else:
         model["width_mult"] = 0.125
+    if "minimum" in vars(given):
+        model["minimum"] = 8  # or the reference's rounding makes more channels of 0.25 x 8 than of 8
     if options.get("encodings"):
         model["encodings"] = {sizes[side]: number for side, number in options["encodings"].items() if side in sizes}
-    data = {"source": str(pictures), "batch_size": 4}
+    data = {"source": str(pictures), "batch_size": 2}
     return recipe.replace(model=model, data=data, training={"epochs": 1, "steps_per_epoch": 2, "saves_per_epoch": 1})
 
 
