@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'quant' has no attribute {name!r}")
     return getattr(importlib.import_module(f"quant.{_PUBLIC[name]}"), name)

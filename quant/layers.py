@@ -32,7 +32,7 @@ class _QuantizedKernel:
     def get_config(self) -> dict:
         return {**super().get_config(), "weight_bits": self.weight_bits}
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+    def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         if self.weight_bits is None:
             return

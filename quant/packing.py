@@ -23,6 +23,7 @@ class PackedKernel(NamedTuple):
 
     @property
     def nbytes(self) -> int:
+        """Bytes of codes and basis."""
         return self.codes.nbytes + self.basis.nbytes
 
 

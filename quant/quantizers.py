@@ -46,7 +46,7 @@ class WeightQuantizer(LQLayer):
     def get_config(self) -> dict:
         return {**super().get_config(), "fan_out": self.fan_out}
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+    def build(self, input_shape: Any) -> None:
         channels = input_shape[-1]
         fan_out = self.fan_out or tf.TensorShape(input_shape[:-2]).num_elements() * channels
         self._state = self._add_basis(lq.initial_weight_basis(self.bits, fan_out, channels))
@@ -95,7 +95,7 @@ class FixedLevels(tf.keras.layers.Layer):
     def get_config(self) -> dict:
         return {**super().get_config(), "bits": self.bits, "settings": list(self.settings)}
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+    def build(self, input_shape: Any) -> None:
         sets = max(1, len(self.settings))
 
         def add(name: str, count: int) -> tf.Variable:
@@ -150,7 +150,7 @@ class ActivationQuantizer(LQLayer):
     def get_config(self) -> dict:
         return {**super().get_config(), "settings": list(self.settings), "update": self.update}
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+    def build(self, input_shape: Any) -> None:
         initial = lq.initial_activation_basis(self.bits)
         if self.update == "private":
             self._bases = {name: self._add_basis(initial, f"{name}_") for name in self.settings}

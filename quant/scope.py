@@ -137,7 +137,7 @@ class StepScope:
         measured.records[place] = _first_made(measured.records[place], new)
 
 
-def record(layer: tf.keras.layers.Layer, setting: object, statistics: Any, key: Hashable = None) -> None:  # noqa: ANN401
+def record(layer: tf.keras.layers.Layer, setting: object, statistics: Any, key: Hashable = None) -> None:
     """Give the layer's statistics to the active scope, or apply them now when there is none.
 
     Args:
@@ -162,7 +162,7 @@ def record(layer: tf.keras.layers.Layer, setting: object, statistics: Any, key: 
     scope.add(layer, Record(setting, statistics), key)
 
 
-def once(key: Hashable, compute: Callable[[], Any]) -> Any:  # noqa: ANN401
+def once(key: Hashable, compute: Callable[[], Any]) -> Any:
     """The value of `compute()`, computed once per active scope and `key`; without a scope computed every time.
 
     A value made inside a condition is handed out there only. The key must tell everything the value depends on.
@@ -192,7 +192,7 @@ class Same:
         return id(self.value)
 
 
-def sum_over_replicas(records: Any) -> Any:  # noqa: ANN401
+def sum_over_replicas(records: Any) -> Any:
     """Sum the tensors in a nest over the replicas of the current strategy, and the counts of the `Record`s in it."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
@@ -203,7 +203,7 @@ def sum_over_replicas(records: Any) -> Any:  # noqa: ANN401
     return _with_counts(summed, context.num_replicas_in_sync)
 
 
-def _with_counts(nest: Any, replicas: int) -> Any:  # noqa: ANN401
+def _with_counts(nest: Any, replicas: int) -> Any:
     if isinstance(nest, Record):
         return nest if tf.is_tensor(nest.count) else nest._replace(count=nest.count * replicas)
     return [_with_counts(entry, replicas) for entry in nest] if isinstance(nest, list) else nest

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Record", "Same", "StepScope", "cond", "once", "record", "sum_over_replicas", "switch_case"]
 
 
-def cond(predicate: tf.Tensor | bool, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:  # noqa: ANN401
+def cond(predicate: tf.Tensor | bool, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
     """`tf.cond` for layers that gather statistics: those of the branch that ran move, the others stay.
 
     Args:
@@ -30,14 +30,14 @@ def cond(predicate: tf.Tensor | bool, true_fn: Callable[[], Any], false_fn: Call
     return _branched(lambda true, false: tf.cond(predicate, true, false), [true_fn, false_fn])
 
 
-def switch_case(index: tf.Tensor | int, branch_fns: Sequence[Callable[[], Any]]) -> Any:  # noqa: ANN401
+def switch_case(index: tf.Tensor | int, branch_fns: Sequence[Callable[[], Any]]) -> Any:
     """`tf.switch_case` for layers that gather statistics; see `cond`. An index out of range takes the last function."""
     if isinstance(index, int):
         return branch_fns[index if 0 <= index < len(branch_fns) else -1]()
     return _branched(lambda *fns: tf.switch_case(index, list(fns)), list(branch_fns))
 
 
-def _branched(run: Callable[..., Any], fns: list[Callable[[], Any]]) -> Any:  # noqa: ANN401
+def _branched(run: Callable[..., Any], fns: list[Callable[[], Any]]) -> Any:
     """`run(*fns)`, a condition; the records of all functions become its outputs and go to the active scope."""
     if tf.executing_eagerly():
         return run(*fns)

@@ -16,7 +16,8 @@ VERBS = {
 _MODULES = {"convert": "tfres.convert.__main__"}
 
 
-def main():
+def main() -> None:
+    """Runs the verb that the command line names."""
     verb = sys.argv[1] if len(sys.argv) > 1 else None
     if verb not in VERBS:
         listing = "\n".join(f"  {name:10} {text}" for name, text in VERBS.items())

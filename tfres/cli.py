@@ -58,7 +58,7 @@ def given_fields(arguments: argparse.Namespace, group: str, kind: type) -> dict[
         RecipeError: a value of another type.
     """
     texts = {name.removeprefix(f"{group}."): text for name, text in vars(arguments).items() if name.startswith(f"{group}.")}
-    return {name: read_text(f"{group}.{name}", text, fields_of(kind)[name]) for name, text in texts.items()}
+    return {name: read_text(name, text, fields_of(kind)[name]) for name, text in texts.items()}
 
 
 def options_of(arguments: argparse.Namespace, group: str, kind: type) -> Any:

@@ -64,7 +64,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: str | os.PathLike, value: Any) -> None:  # noqa: ANN401
+def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write a JSON document, whole or not at all.
 
     Raises:
@@ -116,7 +116,7 @@ def read_bytes(path: str | os.PathLike, kind: type[Exception], largest: int) -> 
         raise kind(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def read_json(path: str | os.PathLike, kind: type[Exception], holds: type = dict) -> Any:  # noqa: ANN401
+def read_json(path: str | os.PathLike, kind: type[Exception], holds: type = dict) -> Any:
     """The content of a JSON file: every key at most once, every number finite.
 
     Args:

@@ -1,12 +1,17 @@
 """Plots as files."""
 
+from __future__ import annotations
+
 import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
 
 from tfres.files import atomic_path
 
 
 @contextlib.contextmanager
-def plotted(path, *shape, **options):
+def plotted(path: str | os.PathLike, *shape: int, **options: Any) -> Iterator[Any]:
     """Axes of a new figure, which becomes the PNG `path` when the block ends well.
 
     Args:

@@ -190,11 +190,3 @@ def _checked_subnet(value: object) -> str:
             f"`subnet` of a setting must be at most 100 letters, digits and underscores. Received: subnet={_shown(value)}."
         )
     return value
-
-
-@dataclasses.dataclass(frozen=True)
-class Branch:  # goes when networks speak of `Private`
-    """What a resolution that was not trained adds to a network."""
-
-    norms: dict
-    encoding: float | None = None

@@ -5,12 +5,12 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.tasks.classification.losses import kl_divergence
 
 from quant import StepScope
 from tests.reference import relative, standard_images
 from tests.tasks.fakes import classification
 from tfres.engines.optimizer import MomentumSGD
+from tfres.tasks.classification.losses import kl_divergence
 
 
 def training_steps(reference, model, objective, reference_name):

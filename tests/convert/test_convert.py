@@ -8,8 +8,8 @@ from tests.reference import fill_rsnet_quant
 from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.errors import CheckpointError, RecipeError
-from tfres.run import Run
 from tfres.families.networks import load_network, read_run_recipe
+from tfres.run import Run
 
 
 @pytest.fixture(scope="module")

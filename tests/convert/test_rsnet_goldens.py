@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.tasks.classification.losses import kl_divergence
 
 from tests.convert.steps import training_steps
 from tests.reference import fill, observe, relative, standard_images
@@ -11,6 +10,7 @@ from tfres.convert import from_reference
 from tfres.convert.rsnet import reference_name
 from tfres.objectives import EnsembleDistillation
 from tfres.objectives.ensemble_distillation import ensemble
+from tfres.tasks.classification.losses import kl_divergence
 
 
 def _intermediates(model, mobile):

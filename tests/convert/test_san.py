@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.families import from_preset
 
 from quant import At
 from tests.reference import generator
@@ -11,6 +10,7 @@ from tfres import evaluate, export
 from tfres.convert import from_reference
 from tfres.convert.__main__ import main as convert_main
 from tfres.convert.san import reference_name
+from tfres.families import from_preset
 from tfres.families.networks import load_network
 from tfres.run import Run
 

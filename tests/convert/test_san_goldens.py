@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from quant import At
 from tests.convert.steps import training_steps
 from tests.reference import fill, observe, relative, standard_images
-from quant import At
 from tfres.convert import from_reference
 from tfres.convert.san import reference_name
 from tfres.evaluation.calibration import calibrate

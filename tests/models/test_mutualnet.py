@@ -7,9 +7,8 @@ import pytest
 import tensorflow as tf
 
 from quant import At
-from tfres.families import from_preset
-
 from tests.models.test_rsnet import randomise
+from tfres.families import from_preset
 from tfres.layers.slim_channels import SlimChannels, slim_channels
 from tfres.layers.slimmable import SlimmableConv2D
 from tfres.layers.slimmable_batch_norm import SlimmableBatchNorm

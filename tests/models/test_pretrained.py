@@ -7,10 +7,10 @@ import tarfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.families import from_preset
 
 from tfres.data import downloads
 from tfres.errors import RecipeError
+from tfres.families import from_preset
 from tfres.families.recipes import read_recipe, resolve
 from tfres.models.rsnet import pretrained
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.families import from_preset
 
 from quant import ActivationQuantizer, WeightQuantizer
+from tfres.families import from_preset
 from tfres.models.rsnet import RSNet
 
 # Depth and mode -> quantized weights, final layer, BN channels, weight and activation quantizers, trainable at S=1 and S=5.

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.families import from_preset
 
 from quant import QuantConv2D, QuantDepthwiseConv2D
 from tests.models.test_rsnet import randomise
+from tfres.families import from_preset
 from tfres.models.backbones.mobilenet_v2 import make_divisible
 
 SIDES = (224, 208, 192, 176, 160, 144, 128, 112, 96)

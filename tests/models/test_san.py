@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.families import find, from_preset
 
 from quant import At, StepScope
 from tests.models.test_rsnet import randomise
 from tests.models.test_rsnet_float import COUNTS
+from tfres.families import find, from_preset
 from tfres.layers import MetaConv2D, MetaDepthwiseConv2D
 
 # Live parameters at n = 5, generated kernel weights, parameters of the norms per resolution.

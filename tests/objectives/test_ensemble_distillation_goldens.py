@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.tasks.classification.losses import soft_cross_entropy
 
 from quant import ActivationQuantizer, StepScope, WeightQuantizer, lq
 from tests.reference import fill_rsnet_quant, generator, relative
@@ -15,6 +14,7 @@ from tfres.convert.rsnet_quant import _reference_name
 from tfres.engines.optimizer import MomentumSGD
 from tfres.layers import MultiResolutionCrop
 from tfres.objectives import EnsembleDistillation
+from tfres.tasks.classification.losses import soft_cross_entropy
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

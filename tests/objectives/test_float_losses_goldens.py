@@ -5,14 +5,14 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfres.tasks.classification.losses import kl_divergence
-from tfres.tasks.classification.metrics import Accuracy
 
 from tests.reference import generator, relative
 from tests.tasks.fakes import classification
 from tfres.objectives import EnsembleDistillation, ScaleDistillation
 from tfres.objectives.ensemble_distillation import ensemble
 from tfres.recipe import TrainingOptions, learning_rate
+from tfres.tasks.classification.losses import kl_divergence
+from tfres.tasks.classification.metrics import Accuracy
 
 
 def _logits(given):

@@ -17,7 +17,7 @@ FAMILIES = ("rsnet", "rsnet_quant", "san", "mutualnet")
 __all__ = ["FAMILIES", "from_reference", "load_family", "names"]
 
 
-def from_reference(family: str, arch: str, tensors: Mapping[str, Any], **options: Any) -> tf.keras.Model:  # noqa: ANN401
+def from_reference(family: str, arch: str, tensors: Mapping[str, Any], **options: Any) -> tf.keras.Model:
     """Our network with the weights of a reference checkpoint.
 
     Args:
@@ -36,7 +36,7 @@ def from_reference(family: str, arch: str, tensors: Mapping[str, Any], **options
     return load_family(family).convert(arch, tensors, **options)
 
 
-def names(family: str, arch: str, **options: Any) -> dict[str, str]:  # noqa: ANN401
+def names(family: str, arch: str, **options: Any) -> dict[str, str]:
     """How the authors call what our network calls otherwise: our variable's name -> the name in their checkpoints.
 
     Every family's module has `names(arch, **options)` with the options of its `convert`; tensors are not needed. Where the

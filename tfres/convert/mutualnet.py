@@ -38,7 +38,7 @@ def convert(
     widths: Sequence[float | str] | None = None,
     width_range: Sequence[float] | None = None,
     sizes: Sequence[int] | None = None,
-    **overrides: Any,  # noqa: ANN401
+    **overrides: Any,
 ) -> MutualNet:
     """The reference's network as a `MutualNet`, for images normalised as in its training.
 
@@ -80,7 +80,7 @@ def names(
     widths: Sequence[float | str] | None = None,
     width_range: Sequence[float] | None = None,
     sizes: Sequence[int] | None = None,
-    **overrides: Any,  # noqa: ANN401
+    **overrides: Any,
 ) -> dict[str, str]:
     """Our variables' names -> the reference's; see `tfres.convert.names` and, for arguments, `convert`.
 

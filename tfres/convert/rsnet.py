@@ -34,7 +34,7 @@ ARCHITECTURES = tuple(
 _MOBILE_ENDS = {"conv0": "features.0.0", "conv0_bn": "features.0.1", "conv_last": "conv.0", "conv_last_bn": "conv.1"}
 
 
-def convert(arch: str, tensors: Mapping[str, Any], sizes: Sequence[int] | None = None, **overrides: Any) -> RSNet:  # noqa: ANN401
+def convert(arch: str, tensors: Mapping[str, Any], sizes: Sequence[int] | None = None, **overrides: Any) -> RSNet:
     """The reference's network as an `RSNet`, for RGB images in [0, 1].
 
     Args:
@@ -66,7 +66,7 @@ def convert(arch: str, tensors: Mapping[str, Any], sizes: Sequence[int] | None =
     return model
 
 
-def names(arch: str, sizes: Sequence[int] | None = None, **overrides: Any) -> dict[str, str]:  # noqa: ANN401
+def names(arch: str, sizes: Sequence[int] | None = None, **overrides: Any) -> dict[str, str]:
     """Our variables' names -> the reference's; see `tfres.convert.names` and, for arguments, `convert`."""
     name, sizes = _named(arch), checked_sizes(sizes or None, len(sizes or SIZES))
     return _names(_network(name, sizes, overrides), name, sizes)

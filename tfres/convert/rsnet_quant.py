@@ -36,7 +36,7 @@ def convert(
     mode: str | None = None,
     qw: int | None = None,
     qa: int | None = None,
-    **overrides: Any,  # noqa: ANN401
+    **overrides: Any,
 ) -> RSNet:
     """The reference's network as an `RSNet`.
 
@@ -89,7 +89,7 @@ def names(
     mode: str | None = None,
     qw: int | None = None,
     qa: int | None = None,
-    **overrides: Any,  # noqa: ANN401
+    **overrides: Any,
 ) -> dict[str, str]:
     """Our variables' names -> the reference's; see `tfres.convert.names` and, for arguments, `convert`.
 

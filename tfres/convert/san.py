@@ -33,7 +33,7 @@ _GENERATED = {"slope": "weight", "kernel": "bias", "depthwise_kernel": "bias"}
 _DEAD = re.compile(r"(.*\.num_batches_tracked|layer\d\.\d+\.downsample\..*)$")
 
 
-def convert(arch: str, tensors: Mapping[str, Any], sizes: Sequence[int] | None = None, **overrides: Any) -> SAN:  # noqa: ANN401
+def convert(arch: str, tensors: Mapping[str, Any], sizes: Sequence[int] | None = None, **overrides: Any) -> SAN:
     """The reference's network as a `SAN`, for RGB images in [0, 1].
 
     Args:
@@ -65,7 +65,7 @@ def convert(arch: str, tensors: Mapping[str, Any], sizes: Sequence[int] | None =
     return model
 
 
-def names(arch: str, sizes: Sequence[int] | None = None, **overrides: Any) -> dict[str, str]:  # noqa: ANN401
+def names(arch: str, sizes: Sequence[int] | None = None, **overrides: Any) -> dict[str, str]:
     """Our variables' names -> the reference's; see `tfres.convert.names` and, for arguments, `convert`."""
     _check(arch)
     sizes = checked_sizes(sizes or None, len(sizes or SIZES))

@@ -20,7 +20,7 @@ def convert_to_run(
     checkpoint: str | os.PathLike,
     out: str | os.PathLike,
     data: str = "none",
-    **options: Any,  # noqa: ANN401
+    **options: Any,
 ) -> Run:
     """Write a run that evaluates, fine-tunes and exports.
 

@@ -1,5 +1,10 @@
 """SGD with momentum as the reference implementations compute it."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 
@@ -19,19 +24,26 @@ class MomentumSGD(tf.keras.optimizers.Optimizer):
         nesterov: see above.
     """
 
-    def __init__(self, learning_rate=0.1, momentum=0.9, nesterov=True, name="MomentumSGD", **kwargs):
+    def __init__(
+        self,
+        learning_rate: float = 0.1,
+        momentum: float = 0.9,
+        nesterov: bool = True,
+        name: str = "MomentumSGD",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, jit_compile=False, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.momentum = momentum
         self.nesterov = nesterov
 
-    def build(self, var_list):
+    def build(self, var_list: Sequence[tf.Variable]) -> None:
         super().build(var_list)
         if not getattr(self, "_built", False):
             self.buffers = [self.add_variable_from_reference(v, "Momentum") for v in var_list]
             self._built = True  # what Keras asks for before it makes variables again
 
-    def update_step(self, gradient, variable):
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         buffer = self.buffers[self._index_dict[self._var_key(variable)]]
         tf.raw_ops.ResourceApplyMomentum(
             var=variable.handle,
@@ -42,7 +54,7 @@ class MomentumSGD(tf.keras.optimizers.Optimizer):
             use_nesterov=self.nesterov,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "learning_rate": self._serialize_hyperparameter(self._learning_rate),

@@ -81,8 +81,10 @@ class Step:
         return terms, tape.gradient(loss, self.network.trainable_variables), scope
 
     def _one_setting_at_a_time(self, batch: Mapping[str, Any], scale: Scale) -> Computed:
-        """The same with the peak memory of about one setting: a first forward pass without tape gives the outputs, from them
-        the loss and its gradient by each setting's outputs, which a second pass through one setting after another carries back.
+        """The same with the peak memory of about one setting.
+
+        A first forward pass without tape gives the outputs, from them the loss and its gradient by each setting's outputs,
+        which a second pass through one setting after another carries back.
         """
         network, variables = self.network, self.network.trainable_variables
         inputs, targets = self.task.prepare(batch, self._sizes(), training=True)

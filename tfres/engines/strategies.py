@@ -1,16 +1,22 @@
-"""Which devices a run of the keras engine uses."""
+"""Which devices a run uses."""
+
+from __future__ import annotations
 
 import functools
 import json
 import os
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tfres.errors import RecipeError
+from tfres.errors import RecipeError, WorkerLost
+
+if TYPE_CHECKING:
+    from tfres.recipe import TrainingOptions
 
 
 @functools.cache
-def make_strategy(name):
+def make_strategy(name: str) -> tf.distribute.Strategy:
     """A `tf.distribute` strategy; one per process, because the collectives of two on the same devices collide.
 
     Args:
@@ -29,7 +35,27 @@ def make_strategy(name):
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
-def workers():
+def wait_for_workers(name: str) -> None:
+    """Return when all workers of the strategy have come here.
+
+    Raises:
+        WorkerLost: one ended before.
+    """
+    if name != "multiworker":
+        return
+    strategy = make_strategy(name)
+
+    @tf.function
+    def met() -> tf.Tensor:
+        return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(1.0)))
+
+    try:
+        met()
+    except tf.errors.OpError as error:
+        raise WorkerLost("Another worker ended before the training began; its message says why.") from error
+
+
+def workers() -> tuple[int, int]:
     """`(number of this worker, count)` from TF_CONFIG.
 
     Raises:
@@ -51,7 +77,7 @@ def workers():
     return number, len(addresses)
 
 
-def is_chief(training):
+def is_chief(training: TrainingOptions) -> bool:
     """Whether this process writes files: all but the other workers of a multiworker run do."""
     return training.strategy != "multiworker" or workers()[0] == 0
 

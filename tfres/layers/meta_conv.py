@@ -42,7 +42,7 @@ class _GeneratedKernel:
         slope_initializer = tf.keras.initializers.serialize(self.slope_initializer)
         return {**super().get_config(), "encodings": dict(self.encodings), "slope_initializer": slope_initializer}
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+    def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         shape = self.latent_kernel.shape
         self.slope = self.add_weight(name="slope", shape=shape, initializer=self.slope_initializer)

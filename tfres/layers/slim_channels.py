@@ -90,7 +90,7 @@ class SlimChannels:
         return cls(**config)
 
     @classmethod
-    def of(cls, value: Any) -> SlimChannels:  # noqa: ANN401
+    def of(cls, value: Any) -> SlimChannels:
         """`value`, a `SlimChannels` or what `tf.keras.saving.serialize_keras_object` makes of one.
 
         Raises:
@@ -116,7 +116,7 @@ class SlimChannels:
             return self.base
         return slim_channels(self.base, width_mult, self.ratio, self.divisor, self.minimum)
 
-    def at_setting(self, setting: Any) -> int:  # noqa: ANN401
+    def at_setting(self, setting: Any) -> int:
         """Channels at a `Setting` or its printed form.
 
         Raises:

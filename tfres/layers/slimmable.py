@@ -21,7 +21,7 @@ class _NarrowInputs:
 
     _input_axis = -2  # of the kernel
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+    def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self.input_spec = tf.keras.layers.InputSpec(min_ndim=self.input_spec.min_ndim)
 

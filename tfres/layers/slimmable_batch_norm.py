@@ -50,7 +50,7 @@ class SlimmableBatchNorm(SwitchableBatchNorm):
         channels = tf.keras.saving.serialize_keras_object(self.channels)
         return {**super().get_config(), "channels": channels, "private": self.private}
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+    def build(self, input_shape: Any) -> None:
         built = self.channels.built
         if not self.private:
             self.gamma = self._add("gamma", built, self.gamma_initializer, True)
@@ -137,7 +137,7 @@ class PackedBatchNorm(tf.keras.layers.Layer):
         channels = tf.keras.saving.serialize_keras_object(self.channels)
         return {**super().get_config(), "channels": channels, "private": self.private, "epsilon": self.epsilon}
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+    def build(self, input_shape: Any) -> None:
         def add(name: str, shape: tuple[int, int]) -> tf.Variable:
             return self.add_weight(name=name, shape=shape, initializer="ones", trainable=False, experimental_autocast=False)
 

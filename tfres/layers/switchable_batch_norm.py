@@ -77,7 +77,7 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
             "synchronised": self.synchronised,
         }
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+    def build(self, input_shape: Any) -> None:
         channels = checked_channels(input_shape)
         self._own = {
             setting: {
@@ -177,7 +177,7 @@ class StackedBatchNorm(tf.keras.layers.Layer):
     def get_config(self) -> dict:
         return {**super().get_config(), "settings": list(self.settings), "epsilon": self.epsilon}
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401
+    def build(self, input_shape: Any) -> None:
         channels = checked_channels(input_shape)
         self.values = self.add_weight(
             name="values",
@@ -208,7 +208,7 @@ def checked_epsilon(epsilon: object) -> float:
     return checks.number("epsilon", epsilon, "a positive number", lambda value: value > 0)
 
 
-def checked_channels(input_shape: Any) -> int:  # noqa: ANN401
+def checked_channels(input_shape: Any) -> int:
     """The last entry of an input shape.
 
     Raises:

@@ -109,7 +109,8 @@ class EvaluationOptions:
         cut: of calibration: pictures cut as in training (random crops, flips; null) or as in evaluation.
         encodings: with `inference`: resolution to encoding, in networks whose kernels are generated from one.
         norms_of: trained resolution whose batch norms are used at the resolutions given; null for their own.
-        statistics_run: with `norms_of`: folder of a run trained at the one resolution given, which lends its means and variances.
+        statistics_run: with `norms_of`: folder of a run trained at the one resolution given, which lends its means and
+            variances.
         repeats: timed calls per setting; 0 for no timing.
         step: checkpoint's step; null for the newest.
     """

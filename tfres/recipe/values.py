@@ -40,14 +40,13 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
-def build(kind: type, values: Mapping[str, Any], path: str = "", texts: bool = False) -> Any:
+def build(kind: type, values: Mapping[str, Any], path: str = "") -> Any:
     """An instance of a dataclass of options.
 
     Args:
         kind: the dataclass; its annotations say what is allowed.
         values: field -> value.
-        path: what stands before the name of a field in messages, such as "training.".
-        texts: whether the values are texts of a command line.
+        path: what stands before an unknown name in messages, such as "training.".
 
     Raises:
         RecipeError: an unknown name (the nearest is named), a value of another type or out of range.
@@ -57,8 +56,7 @@ def build(kind: type, values: Mapping[str, Any], path: str = "", texts: bool = F
     for key in values:
         if key not in annotations:
             raise RecipeError(unknown("recipe key", f"{path}{key}", [f"{path}{name}" for name in annotations]))
-    read = read_text if texts else read_value
-    return kind(**{key: read(f"{path}{key}", value, annotations[key]) for key, value in values.items()})
+    return kind(**{key: read_value(key, value, annotations[key]) for key, value in values.items()})
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -174,7 +174,7 @@ def make_saver(
     return saver
 
 
-def save(saver: tf.compat.v1.train.Saver, session: Any, folder: str | os.PathLike, step: int) -> str:  # noqa: ANN401
+def save(saver: tf.compat.v1.train.Saver, session: Any, folder: str | os.PathLike, step: int) -> str:
     """Write one checkpoint.
 
     Raises:
@@ -195,7 +195,7 @@ def save(saver: tf.compat.v1.train.Saver, session: Any, folder: str | os.PathLik
         ) from error
 
 
-def _plain(variable: Any) -> Any:  # noqa: ANN401
+def _plain(variable: Any) -> Any:
     """The TensorFlow variable inside Keras' autocasting and a strategy's mirroring."""
     import tensorflow as tf
 

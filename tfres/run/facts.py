@@ -116,7 +116,7 @@ def check_network(network: object, name: str, kind: type[Exception]) -> None:
         raise kind(f"{name} must be a mapping with `family`, a name, and `options`, a mapping. Received: {str(network)[:80]}.")
 
 
-def plain(value: object) -> Any:  # noqa: ANN401
+def plain(value: object) -> Any:
     """Nested values as files hold them: tuples as lists, numpy's numbers as Python's, paths as texts.
 
     Raises:

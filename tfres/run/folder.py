@@ -49,18 +49,22 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Name of the folder."""
         return self.path.resolve().name
 
     @property
     def checkpoints(self) -> pathlib.Path:
+        """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def table(self) -> pathlib.Path:
+        """The query table."""
         return self.path / "table.json"
 
     @property
     def plot(self) -> pathlib.Path:
+        """The plot of the table."""
         return self.path / "accuracy.png"
 
     def exists(self) -> bool:
@@ -110,7 +114,7 @@ class Run:
         """
         return facts.read(self.path)
 
-    def fact(self, name: str) -> Any:  # noqa: ANN401
+    def fact(self, name: str) -> Any:
         """One of the facts.
 
         Raises:

@@ -117,9 +117,8 @@ class MutualNet(Network):
             name = variable.name
             source = next((own[n] for n in (name.replace(short, whole), name) if n in own), None)
             if source is None:
-                raise ValueError(
-                    f"`setting` must have statistics: {', '.join(map(str, self.settings))}, or calibrated. Received: {setting}."
-                )
+                known = ", ".join(map(str, self.settings))
+                raise ValueError(f"`setting` must have statistics: {known}, or be calibrated. Received: {setting}.")
             values[name] = tf.convert_to_tensor(source)[tuple(slice(size) for size in variable.shape)]
         return values
 

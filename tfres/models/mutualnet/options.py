@@ -30,8 +30,8 @@ class MutualNetOptions(NetworkOptions):
         divisor: channels are multiples of it.
         minimum: smallest number of channels.
         private: gamma and beta belong to the width too: slimmable networks with switches, for short `width_mults`.
-        channel_lists: names of sub-networks to lists of channels in the order of the convolutions but depthwise ones (AutoSlim).
-            The settings are then these sub-networks, with private norms; the last by name is the full one.
+        channel_lists: names of sub-networks to lists of channels in the order of the convolutions but depthwise ones
+            (AutoSlim). The settings are then these sub-networks, with private norms; the last by name is the full one.
     """
 
     resolutions: list[int] = dataclasses.field(default_factory=lambda: [224, 192, 160, 128])

@@ -69,7 +69,7 @@ def load(model: RSNet, cache: str | os.PathLike | None = None) -> None:
     assign_exactly(pairs, values)
 
 
-def names(arch: str = "resnet50", sizes: Sequence[int] = (224,), **overrides: Any) -> dict[str, str]:  # noqa: ANN401
+def names(arch: str = "resnet50", sizes: Sequence[int] = (224,), **overrides: Any) -> dict[str, str]:
     """Our variables' names -> Keras'; see `tfres.convert.names`. Ours that have no counterpart (`alpha`) are left out.
 
     Args:

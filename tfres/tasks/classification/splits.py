@@ -21,6 +21,7 @@ class ArraySplit:
 
     @property
     def size(self) -> int:
+        """Number of pictures."""
         return len(self.labels)
 
     def relabelled(self, mapping: np.ndarray) -> ArraySplit:
@@ -37,6 +38,7 @@ class FileSplit:
 
     @property
     def size(self) -> int:
+        """Number of pictures."""
         return len(self.paths)
 
     def relabelled(self, mapping: np.ndarray) -> FileSplit:
@@ -54,6 +56,7 @@ class MemorySplit:
 
     @property
     def size(self) -> int:
+        """Number of pictures."""
         return len(self.encoded)
 
     def relabelled(self, mapping: np.ndarray) -> MemorySplit:
@@ -77,6 +80,7 @@ class RecordSplit:
 
     @property
     def size(self) -> int:
+        """Number of pictures."""
         return sum(self.counts)
 
     def relabelled(self, mapping: np.ndarray) -> RecordSplit:

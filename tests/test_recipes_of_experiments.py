@@ -1,0 +1,73 @@
+"""Every committed recipe is resolved, and trains for two steps: narrow, shallow, at two small sizes, on small pictures."""
+
+import pathlib
+
+import pytest
+import yaml
+
+from tests.data.pictures import write_pictures
+from tfres.engines.plan import Plan, train
+from tfres.families.networks import describe_network
+from tfres.families.recipes import family_of, network_options, read_recipe, resolve, resolve_network
+from tfres.recipe import Recipe
+from tfres.run import Run
+
+ROOT = pathlib.Path(__file__).parent.parent
+RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "experiments").rglob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pictures")
+    write_pictures(root, {"train": {"a": 4, "b": 4}, "val": {"a": 1, "b": 1}})
+    return root
+
+
+def _read(path) -> Recipe:
+    return read_recipe(yaml.safe_load((ROOT / path).read_text(encoding="utf-8")))
+
+
+def _small(recipe, pictures) -> Recipe:
+    """The recipe on small pictures, its network narrow and shallow; everything else as it is."""
+    options, given = network_options(recipe), recipe.model
+    ends = sorted(options["resolutions"])[:: len(options["resolutions"]) - 1]
+    sizes = {side: side if side <= 32 else side // 7 for side in ends}
+    model = {"resolutions": list(sizes.values())}
+    if options.get("widths") and options.get("blocks"):
+        model["widths"] = [8 * number for number, _ in enumerate(options["widths"], 1)]
+        model["blocks"] = [1] * len(options["blocks"])
+        model["width_mult" if "width_mult" in vars(given) else "private"] = None
+    elif "width_range" in vars(given):
+        model["width_range"] = [width / 8 for width in options["width_range"]]
+    else:
+        model["width_mult"] = 0.125
+    if options.get("encodings"):
+        model["encodings"] = {sizes[side]: number for side, number in options["encodings"].items() if side in sizes}
+    data = {"source": str(pictures), "batch_size": 4}
+    return recipe.replace(model=model, data=data, training={"epochs": 1, "steps_per_epoch": 2, "saves_per_epoch": 1})
+
+
+def test_there_are_recipes_of_every_family():
+    assert len(RECIPES) > 15
+    assert {path.split("/")[1] for path in RECIPES} >= {family_of(_read(path)).name for path in RECIPES}
+
+
+@pytest.mark.parametrize("path", RECIPES)
+def test_recipe_is_whole(path):
+    """Its own fields go together, and it says how it is run."""
+    recipe = resolve_network(_read(path))
+    assert describe_network(recipe)["options"]["resolutions"] == sorted(recipe.model.resolutions, reverse=True)
+    comment = [line for line in (ROOT / path).read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert any(f"python -m tfres.train --recipe {path}" in line for line in comment)
+
+
+@pytest.mark.parametrize("path", RECIPES)
+def test_recipe_trains(path, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(Plan, "evaluator", lambda plan, network: dict)  # validation is tested elsewhere
+    recipe, task, source = resolve(_small(_read(path), pictures))
+    run = Run(tmp_path / "run")
+    run.create(recipe.to_dict(), {"classes": source.classes})
+    plan = train(recipe, run, task, source)
+    assert plan.total_steps == 2
+    lines = run.path.joinpath("metrics.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) >= 2
