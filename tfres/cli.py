@@ -38,6 +38,8 @@ class Parser(argparse.ArgumentParser):
         known = [*self._synonyms, *self._option_string_actions]
         wrong = re.search(r"unrecognized arguments: (-{1,2}[\w.\-]+)", message)
         near = difflib.get_close_matches(wrong[1], known, n=1) if wrong else []
+        if wrong and "." in wrong[1]:  # the same field in another group
+            near = [name for name in known if name.rpartition(".")[2] == wrong[1].rpartition(".")[2] and "." in name] or near
         hint = f" Did you mean `{near[0]}`?" if near else ""
         print(f"{self.prog}: error: {message}.{hint}\nSee {self.prog} --help.", file=sys.stderr)
         sys.exit(WRONG_USAGE)

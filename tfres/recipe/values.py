@@ -51,12 +51,17 @@ def build(kind: type, values: Mapping[str, Any], path: str = "") -> Any:
     Raises:
         RecipeError: an unknown name (the nearest is named), a value of another type or out of range.
     """
+    return kind(**read_fields(kind, values, path))
+
+
+def read_fields(kind: type, values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """The arguments of `build`, read by the fields' annotations."""
     check(isinstance(values, Mapping), path.rstrip(".") or "recipe", "a mapping of names to values", values)
     annotations = fields_of(kind)
     for key in values:
         if key not in annotations:
             raise RecipeError(unknown("recipe key", f"{path}{key}", [f"{path}{name}" for name in annotations]))
-    return kind(**{key: read_value(key, value, annotations[key]) for key, value in values.items()})
+    return {key: read_value(key, value, annotations[key]) for key, value in values.items()}
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -163,7 +168,10 @@ def _read(value: Any, kind: Any) -> Any:  # noqa: PLR0911, PLR0912
     if origin is dict:
         if not isinstance(value, Mapping):
             raise TypeError(value)
-        return {_one_of(key, arguments[0]): _one_of(item, arguments[1]) for key, item in value.items()}
+        keys = [int(key) if arguments[0] is int and str(key).isdecimal() else key for key in value]  # JSON has texts only
+        return {
+            _one_of(key, arguments[0]): _one_of(item, arguments[1]) for key, item in zip(keys, value.values(), strict=True)
+        }
     if kind is Any:
         return value
     if kind is float and isinstance(value, str) and _NUMBER.fullmatch(value):
