@@ -342,13 +342,13 @@ def _code(main, argv):
         (["-es", "16"], "unrecognized arguments: -es"),
         (["--gpu", "0"], "`devices` must be empty: TensorFlow sees no GPU here. Received: devices=[0]"),
         (["--data.fake_size", "1000000000000"], "`fake_size` must be so small that the pictures fit into 4 GiB"),
-        (["--epochs", "1" + "0" * 30], "`training.epochs` must be a whole number"),
+        (["--epochs", "1" + "0" * 30], "`epochs` must be a whole number"),
         (["--load", ""], "`load` must be a run folder or a checkpoint's prefix"),
-        (["--objective.temperature", ".inf"], "`objective.temperature` must be a number. Received: inf"),
-        (["--data.lighting", ".inf"], "`data.lighting` must be a number or null. Received: inf"),
+        (["--objective.temperature", ".inf"], "`temperature` must be a number. Received: inf"),
+        (["--data.lighting", ".inf"], "`lighting` must be a number or null. Received: inf"),
         (["--data.std", "[1, 0, 1]"], "`std` must be three positive finite numbers"),
-        (["--model.resolutions", "16"], "`model.resolutions` must be a list of whole numbers or null. Received: 16"),
-        (["--kd-type", "topdown"], "`objective.kd_type` must be one of ens_topdown, ens. Received: 'topdown'"),
+        (["--model.resolutions", "16"], "`resolutions` must be a list of whole numbers or null. Received: 16"),
+        (["--kd-type", "topdown"], "`kd_type` must be one of ens_topdown, ens. Received: 'topdown'"),
     ],
 )
 def test_wrong_usage_ends_with_2(argv, message, capsys, tmp_path, monkeypatch):

@@ -121,7 +121,7 @@ def test_random_widths_and_sides_come_with_the_batch():
         (["--training.low_memory", "true"], "`low_memory` must be false for mutualnet"),
         (["--kd-type", "ens"], "unrecognized arguments: --objective.kd_type"),
         (["--qw", "2"], "unrecognized arguments: --model.weight_bits"),
-        (["--mode", "preact"], "`model.mode` must be one of float or null. Received: 'preact'"),
+        (["--mode", "preact"], "`mode` must be one of float or null. Received: 'preact'"),
         (["--model.width_range", "[1.0, 0.5]"], "`width_range` must be two ascending"),
         (["--model.width_mults", "[]"], "`width_mults` must be at least one width"),
         (["--model.private", "true", "--objective.random_widths", "1"], "`random_widths` must be 0 where norms are private"),

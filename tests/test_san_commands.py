@@ -85,7 +85,7 @@ def test_every_way_of_inference_at_any_resolution(run, capsys):
         ),
         (
             ["--size", "14", "--inference", "ideal", "--evaluation.encodings", "0.1"],
-            "`evaluation.encodings` must be a mapping of whole numbers to numbers or null. Received: 0.1",
+            "`encodings` must be a mapping of whole numbers to numbers or null. Received: 0.1",
         ),
         (["--size", "12:16:0"], "`size` must be positive numbers or ranges low:high:step"),
         (["--size", "1:2000000:1", "--inference", "proxy"], "`size` must be at most 4096 numbers"),
@@ -116,10 +116,10 @@ def test_calibrate_keeps_no_more_than_it_measures(run, tmp_path, capsys):
     ("options", "message"),
     [
         (["--qw", "2"], "unrecognized arguments: --model.weight_bits"),
-        (["--kd-type", "ens"], "`objective.kd_type` must be one of topdown, topdown_normalised. Received: 'ens'"),
+        (["--kd-type", "ens"], "`kd_type` must be one of topdown, topdown_normalised. Received: 'ens'"),
         (["--objective.temperature", "2"], "unrecognized arguments: --objective.temperature"),
         (["--model.encodings", "{24: 0.5}"], "`encodings` must be of resolutions the network has, [12, 16]"),
-        (["--model.encodings", "{16: .inf}"], "`model.encodings` must be a mapping of whole numbers to numbers or null"),
+        (["--model.encodings", "{16: .inf}"], "`encodings` must be a mapping of whole numbers to numbers or null"),
     ],
 )
 def test_options_it_does_not_have(tmp_path, options, message, capsys):

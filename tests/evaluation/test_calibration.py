@@ -90,7 +90,7 @@ def test_command_adds_resolutions_to_evaluation_and_export(run, tmp_path, capsys
 
     assert evaluate.main(["--run", str(run.path), "--json"]) == 0
     rows = {row["setting"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
-    assert set(rows) == {"r32", "r28", "r24", "r20", "r16", "ensemble"}
+    assert list(rows) == ["r32", "r28", "r24", "r20", "r16", "ensemble"]
     assert rows["r28"]["top1"] == printed[28]["top1"]
     assert export.main(["--run", str(run.path), "--out", str(tmp_path)]) == 0
     served = tf.saved_model.load(capsys.readouterr().out.strip()).signatures["serve_r28"]
