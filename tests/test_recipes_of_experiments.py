@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+import tensorflow as tf
 import yaml
 
 from tests.data.pictures import write_pictures
@@ -14,6 +15,14 @@ from tfres.run import Run
 
 ROOT = pathlib.Path(__file__).parent.parent
 RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "experiments").rglob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _eager():
+    """The keras engine without graphs, which take longer to make than the steps."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +71,7 @@ def test_recipe_is_whole(path):
     assert any(f"python -m tfres.train --recipe {path}" in line for line in comment)
 
 
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @pytest.mark.parametrize("path", RECIPES)
 def test_recipe_trains(path, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(Plan, "evaluator", lambda plan, network: dict)  # validation is tested elsewhere
