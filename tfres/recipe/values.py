@@ -165,7 +165,7 @@ def _read(value: Any, kind: Any) -> Any:  # noqa: PLR0911, PLR0912
     if origin is dict:
         if not isinstance(value, Mapping):
             raise TypeError(value)
-        return {_one_of(key, arguments[0]): _one_of(item, arguments[1]) for key, item in value.items()}
+        return {_one_of(_key(key, arguments[0]), arguments[0]): _one_of(item, arguments[1]) for key, item in value.items()}
     if kind is Any:
         return value
     if kind is float and isinstance(value, str) and _NUMBER.fullmatch(value):
@@ -180,6 +180,13 @@ def _read(value: Any, kind: Any) -> Any:  # noqa: PLR0911, PLR0912
     if not isinstance(value, kind) or (kind is int and not (numeric and abs(value) < _LARGEST)):
         raise TypeError(value)
     return value
+
+
+def _key(key: Any, annotation: Any) -> Any:
+    """A key of a mapping of whole numbers, which is a text in JSON."""
+    return (
+        int(key) if annotation is int and isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 16 else key
+    )
 
 
 def _one_of(value: Any, annotation: Any) -> Any:
