@@ -6,7 +6,8 @@ RUN ?= runs/latest
 OUT ?= exported
 ARGS ?=
 
-.PHONY: train test lint eval export bench-quant bench-train bench-data bench-san bench-mutualnet results-cifar10 results-flowers5 results-san results-mutualnet \
+.PHONY: train test lint eval export docs bench-quant bench-train bench-data bench-san bench-mutualnet results-cifar10 \
+	results-flowers5 results-san results-mutualnet \
 	lock clean
 
 # Everything below runs in .venv, made from the lock file and remade when it changes.
@@ -63,6 +64,9 @@ results-mutualnet: $(VENV)/installed
 
 results-san: $(VENV)/installed
 	$(PY) -m experiments.san.results_flowers5 --data $(FLOWERS) $(ARGS)
+
+docs: $(VENV)/installed
+	$(PY) -m experiments.docs
 
 lock: $(VENV)/installed
 	$(PY) -m pip install --quiet uv

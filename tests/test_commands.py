@@ -170,7 +170,8 @@ def copy(run, tmp_path):
 def test_same_command_again_changes_nothing_but_the_time(copy):
     """A row that calibration added, and its marks, stay in the table."""
     table = json.loads((copy / "table.json").read_text())
-    table["rows"][1]["calibrated"], further = "model-2, 3 batches", {"setting": "r14", "top1": 0.5, "macs": 9, "calibrated": "model-2"}
+    table["rows"][1]["calibrated"] = "model-2, 3 batches"
+    further = {"setting": "r14", "top1": 0.5, "macs": 9, "calibrated": "model-2"}
     (copy / "table.json").write_text(json.dumps({**table, "rows": [*table["rows"], further]}))
     before = (copy / "metrics.csv").read_text()
     assert train.main([*SMALL, "--kd", "--run", str(copy)]) == 0
@@ -341,13 +342,13 @@ def _code(main, argv):
         (["-es", "16"], "unrecognized arguments: -es"),
         (["--gpu", "0"], "`devices` must be empty: TensorFlow sees no GPU here. Received: devices=[0]"),
         (["--data.fake_size", "1000000000000"], "`fake_size` must be so small that the pictures fit into 4 GiB"),
-        (["--epochs", "1" + "0" * 30], "`training.epochs` must be a whole number"),
+        (["--epochs", "1" + "0" * 30], "`epochs` must be a whole number"),
         (["--load", ""], "`load` must be a run folder or a checkpoint's prefix"),
-        (["--objective.temperature", ".inf"], "`objective.temperature` must be a number. Received: inf"),
-        (["--data.lighting", ".inf"], "`data.lighting` must be a number or null. Received: inf"),
+        (["--objective.temperature", ".inf"], "`temperature` must be a number. Received: inf"),
+        (["--data.lighting", ".inf"], "`lighting` must be a number or null. Received: inf"),
         (["--data.std", "[1, 0, 1]"], "`std` must be three positive finite numbers"),
-        (["--model.resolutions", "16"], "`model.resolutions` must be a list of whole numbers or null. Received: 16"),
-        (["--kd-type", "topdown"], "`objective.kd_type` must be one of ens_topdown, ens. Received: 'topdown'"),
+        (["--model.resolutions", "16"], "`resolutions` must be a list of whole numbers or null. Received: 16"),
+        (["--kd-type", "topdown"], "`kd_type` must be one of ens_topdown, ens. Received: 'topdown'"),
     ],
 )
 def test_wrong_usage_ends_with_2(argv, message, capsys, tmp_path, monkeypatch):

@@ -83,8 +83,8 @@ def test_names_of_exports_stay_in_their_folder(name, tmp_path):
     [
         (["--qww", "2"], "Did you mean `--qw`?"),
         (["--model.weight_bit", "2"], "Did you mean `--model.weight_bits`?"),
-        (["--mode", "presact"], "`model.mode` must be one of float, resnet, preact, preact_typeA"),
-        (["--epochs", "ten"], "`training.epochs` must be a whole number. Received: 'ten'."),
+        (["--mode", "presact"], "`mode` must be one of float, resnet, preact, preact_typeA"),
+        (["--epochs", "ten"], "`epochs` must be a whole number. Received: 'ten'."),
         (["--arch", "resnet19"], "`arch` must be one of"),
         (["--task", "pose"], "`task` must be one of classification. Received: task='pose'"),
         (["--epochs"], "expected one argument"),

@@ -38,6 +38,8 @@ class Parser(argparse.ArgumentParser):
         known = [*self._synonyms, *self._option_string_actions]
         wrong = re.search(r"unrecognized arguments: (-{1,2}[\w.\-]+)", message)
         near = difflib.get_close_matches(wrong[1], known, n=1) if wrong else []
+        if wrong and "." in wrong[1]:  # the same field in another group
+            near = [name for name in known if name.rpartition(".")[2] == wrong[1].rpartition(".")[2] and "." in name] or near
         hint = f" Did you mean `{near[0]}`?" if near else ""
         print(f"{self.prog}: error: {message}.{hint}\nSee {self.prog} --help.", file=sys.stderr)
         sys.exit(WRONG_USAGE)
@@ -58,7 +60,7 @@ def given_fields(arguments: argparse.Namespace, group: str, kind: type) -> dict[
         RecipeError: a value of another type.
     """
     texts = {name.removeprefix(f"{group}."): text for name, text in vars(arguments).items() if name.startswith(f"{group}.")}
-    return {name: read_text(f"{group}.{name}", text, fields_of(kind)[name]) for name, text in texts.items()}
+    return {name: read_text(name, text, fields_of(kind)[name]) for name, text in texts.items()}
 
 
 def options_of(arguments: argparse.Namespace, group: str, kind: type) -> Any:

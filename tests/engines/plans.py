@@ -13,7 +13,7 @@ from tfres.run import Run, checkpoints
 
 LOW_BIT = {"arch": "resnet20", "blocks": [1, 1], "widths": [4, 6], "weight_bits": 2, "activation_bits": 2}
 FLOAT = {"arch": "resnet20", "mode": "float", "blocks": [1], "widths": [4]}
-MUTUAL = {"arch": "mutual_wideresnet10_2", "widths": [8, 8, 16, 16], "width_range": [0.5, 1.0]}
+MUTUAL = {"arch": "mutual_wideresnet10_2", "widths": [8, 16, 24, 32], "width_range": [0.5, 1.0]}
 
 
 def make_recipe(engine="tensorpack", model=LOW_BIT, data=None, objective=None, **training):

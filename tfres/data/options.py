@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from tfres.errors import RecipeError
+from tfres.recipe import check
 
 # Mean and deviation of ImageNet's RGB pixels in [0, 1].
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -15,12 +15,6 @@ LARGEST_SIDE = 4096
 LARGEST_BATCH = 65536
 _LARGEST_BYTES = 4 * 2**30
 _ADDRESS = re.compile(r"grpc://[^\s/:]+:(\d{1,5})")
-
-
-def require(condition: bool, name: str, allowed: str, value: Any) -> None:
-    """Raises RecipeError in its usual form unless the condition holds."""
-    if not condition:
-        raise RecipeError(f"`{name}` must be {allowed}. Received: {name}={value!r}.")
 
 
 def require_whole(name: str, value: Any, low: int, high: int | None = None, optional: bool = False) -> None:
@@ -31,7 +25,7 @@ def require_whole(name: str, value: Any, low: int, high: int | None = None, opti
     if (low, high) == (1, None):
         bounds = "that is positive"
     whole = isinstance(value, int) and not isinstance(value, bool)
-    require(whole and value >= low and (high is None or value <= high), name, f"a whole number {bounds}", value)
+    check(whole and value >= low and (high is None or value <= high), name, f"a whole number {bounds}", value)
 
 
 def is_number(value: Any) -> bool:
@@ -42,12 +36,12 @@ def is_number(value: Any) -> bool:
 def require_choice(name: str, value: Any, allowed: tuple[str, ...], optional: bool = True) -> None:
     """Raises RecipeError unless the value is one of the allowed words (or None, where it is optional)."""
     if not (optional and value is None):
-        require(isinstance(value, str) and value in allowed, name, f"one of {', '.join(allowed)}", value)
+        check(isinstance(value, str) and value in allowed, name, f"one of {', '.join(allowed)}", value)
 
 
 def require_bytes(name: str, value: Any, amount: int, what: str) -> None:
     """Raises RecipeError where something would need more than 4 GiB; called before the memory is asked for."""
-    require(amount <= _LARGEST_BYTES, name, f"so small that {what} fit into 4 GiB (they need {amount / 2**30:.4g} GiB)", value)
+    check(amount <= _LARGEST_BYTES, name, f"so small that {what} fit into 4 GiB (they need {amount / 2**30:.4g} GiB)", value)
 
 
 @dataclasses.dataclass
@@ -74,16 +68,16 @@ class DataOptions:
 
     def __post_init__(self) -> None:
         text = isinstance(self.source, str) and bool(self.source.strip()) and "\0" not in self.source
-        require(text, "source", "the name of a source, a folder or a pattern of files", self.source)
+        check(text, "source", "the name of a source, a folder or a pattern of files", self.source)
         require_whole("batch_size", self.batch_size, 1, LARGEST_BATCH)
         require_whole("fake_size", self.fake_size, 1)
         require_whole("limit", self.limit, 1, optional=True)
-        require(isinstance(self.in_memory, bool), "in_memory", "true or false", self.in_memory)
+        check(isinstance(self.in_memory, bool), "in_memory", "true or false", self.in_memory)
         if self.service is not None:
             match = _ADDRESS.fullmatch(self.service) if isinstance(self.service, str) else None
             valid = match is not None and 0 < int(match[1]) < 65536
-            require(valid, "service", "an address of the form grpc://host:port", self.service)
-        require(self.cache is None or (isinstance(self.cache, str) and bool(self.cache)), "cache", "a folder", self.cache)
+            check(valid, "service", "an address of the form grpc://host:port", self.service)
+        check(self.cache is None or (isinstance(self.cache, str) and bool(self.cache)), "cache", "a folder", self.cache)
 
     def sized(self, largest: int) -> DataOptions:
         """The options for networks whose pictures are at most `largest` pixels wide."""

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tfres.engines.plan import Plan, epoch_steps, initial_network, train
-from tfres.engines.strategies import check_devices, is_chief, make_strategy
+from tfres.engines.strategies import check_devices, is_chief, make_strategy, wait_for_workers
 from tfres.errors import RecipeError
 from tfres.families.networks import build_network, describe_network
 from tfres.families.recipes import resolve
@@ -44,7 +44,8 @@ def start_run(recipe: Recipe, path: pathlib.Path, action: str = "resume") -> Pla
         if exists and action in ("delete", "backup"):
             getattr(run, action)()
         steps, _ = epoch_steps(recipe, task, source)
-        facts = {"classes": source.classes, "steps_per_epoch": steps, "pictures": source.train.size}
+        facts = {"classes": source.classes, "steps_per_epoch": steps, "pictures": source.size}
         run.create(recipe.to_dict(), facts)
         run.write_network(describe_network(recipe))
+    wait_for_workers(recipe.training.strategy)  # the others read what the chief wrote
     return train(recipe, run, task, source)

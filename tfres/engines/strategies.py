@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from __future__ import annotations
-
 import functools
 import json
 import os
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from tfres.errors import RecipeError, WorkerLost
-from tfres.recipe import TrainingOptions
 
 if TYPE_CHECKING:
     from tfres.recipe import TrainingOptions

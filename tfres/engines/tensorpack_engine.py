@@ -87,8 +87,9 @@ class _Network(ModelDesc):
         self.terms: list[dict[str, tf.Tensor]] = []
         towers = max(1, len(plan.recipe.training.devices))
         task, data = plan.task, plan.recipe.data
-        task = type(task)(dataclasses.replace(data, batch_size=data.batch_size // towers), task.classes, task.outputs)
-        self._batches = task.training_batches(
+        # A task of its own: layers belong to the graph or to eager programs, not to both.
+        self._task = type(task)(dataclasses.replace(data, batch_size=data.batch_size // towers), task.classes, task.outputs)
+        self._batches = self._task.training_batches(
             plan.source,
             plan.sizes,
             plan.recipe.training.seed,
@@ -111,7 +112,7 @@ class _Network(ModelDesc):
             with tf1.name_scope(None):
                 self.model = self.plan.build()
         batch = dict(zip(self._names, columns, strict=True))
-        step = Step(self.model, self.plan.task, self.plan.objective())
+        step = Step(self.model, self._task, self.plan.objective())
         terms, scope = step.terms(batch)
         self.scopes.append(scope)
         self.terms.append(terms)

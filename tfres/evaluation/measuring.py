@@ -114,6 +114,8 @@ def measure(
             done(found)
             bar.update(len(group))
     times = measure_latency(calls, repeats) if calls else {}
+    places = {str(setting): place for place, setting in enumerate(wanted)}
+    rows.sort(key=lambda row: places.get(row["setting"], len(places)))
     rows = [{**row, **times.get(row["setting"], {})} for row in rows]
     return {"machine": machine(), "batch": 1, "threads": threads(), "score": opened.task.score, "rows": rows}
 

@@ -54,6 +54,7 @@ def evaluate_run(
             return _swept(opened, settings, modes, options, keep=data is None)
         if calibrate:
             return _calibrated(opened, settings, how, options.repeats, keep=data is None)
+        _check_known(opened, settings, how)
         table = measure(opened, settings, how)
     except ValueError as error:
         raise error if isinstance(error, RecipeError) or type(error) is not ValueError else RecipeError(str(error)) from error
@@ -107,6 +108,19 @@ def _how(opened: OpenedRun, options: EvaluationOptions, calibrate: bool) -> How:
     if lender is not None and type(lender) is not type(opened.network):
         raise RecipeError("`statistics_run` must be of the same architecture.")
     return How(calibration=_calibration(options) if calibrate else None, norms_of=options.norms_of, lender=lender)
+
+
+def _check_known(opened: OpenedRun, settings: list[Setting], how: How) -> None:
+    """Raises RecipeError for resolutions without norms of their own, with the ways to get some."""
+    network = opened.network
+    wrong = [setting for setting in settings if setting not in network.settings] if how.norms_of is None else []
+    if wrong and "width_mult" not in network.axes:
+        known, other = (", ".join(str(setting.resolution) for setting in group) for group in (network.settings, wrong))
+        raise RecipeError(
+            f"`size` must be a resolution the run was trained at (or calibrated for): {known}. Received: {other}. "
+            "(--inference proxy evaluates other sizes with the norms of the next smaller one, --evaluation.norms_of R with "
+            "those of R; tfres.calibrate gives them norms of their own.)"
+        )
 
 
 def _calibration(options: EvaluationOptions) -> Calibration:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tfres.errors import RecipeError
-from tfres.recipe import build, check
+from tfres.recipe import check
+from tfres.recipe.values import read_fields
 from tfres.settings import Setting
 
 FLOAT_BITS, MAX_BITS = 32, 8
@@ -120,5 +121,4 @@ def read_options(kind: type, arguments: Mapping[str, Any]) -> Any:
     for name in hidden & set(given):
         check(isinstance(given[name], (list, tuple)), name, "a list of settings", given[name])
     texts = {name: [str(item) for item in given.pop(name)] for name in hidden & set(given)}
-    made = build(kind, given)
-    return dataclasses.replace(made, **texts) if texts else made
+    return kind(**read_fields(kind, given), **texts)

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from tfres.errors import RecipeError
 from tfres.recipe.options import TrainingOptions
-from tfres.recipe.values import build, check
+from tfres.recipe.values import build, check, fields_of
 
 GROUPS = ("model", "objective", "data", "training")
 
@@ -46,6 +47,11 @@ class Recipe:
         Raises:
             RecipeError: an unknown name (the nearest is named) or a value that is not allowed.
         """
+        for group in GROUPS:
+            for name in values.get(group) or {}:
+                homes = [other for other in GROUPS if name in fields_of(kinds[other])]
+                if homes and group not in homes:
+                    raise RecipeError(f"Unknown recipe key `{group}.{name}`. Did you mean `{homes[0]}.{name}`?")
         return cls(task, **{group: build(kinds[group], values.get(group) or {}, f"{group}.") for group in GROUPS})
 
     def replace(self, **groups: Mapping[str, Any]) -> Recipe:

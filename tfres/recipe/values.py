@@ -40,25 +40,28 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
-def build(kind: type, values: Mapping[str, Any], path: str = "", texts: bool = False) -> Any:
+def build(kind: type, values: Mapping[str, Any], path: str = "") -> Any:
     """An instance of a dataclass of options.
 
     Args:
         kind: the dataclass; its annotations say what is allowed.
         values: field -> value.
-        path: what stands before the name of a field in messages, such as "training.".
-        texts: whether the values are texts of a command line.
+        path: what stands before an unknown name in messages, such as "training.".
 
     Raises:
         RecipeError: an unknown name (the nearest is named), a value of another type or out of range.
     """
+    return kind(**read_fields(kind, values, path))
+
+
+def read_fields(kind: type, values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """The arguments of `build`, read by the fields' annotations."""
     check(isinstance(values, Mapping), path.rstrip(".") or "recipe", "a mapping of names to values", values)
     annotations = fields_of(kind)
     for key in values:
         if key not in annotations:
             raise RecipeError(unknown("recipe key", f"{path}{key}", [f"{path}{name}" for name in annotations]))
-    read = read_text if texts else read_value
-    return kind(**{key: read(f"{path}{key}", value, annotations[key]) for key, value in values.items()})
+    return {key: read_value(key, value, annotations[key]) for key, value in values.items()}
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -165,7 +168,10 @@ def _read(value: Any, kind: Any) -> Any:  # noqa: PLR0911, PLR0912
     if origin is dict:
         if not isinstance(value, Mapping):
             raise TypeError(value)
-        return {_one_of(_key(key, arguments[0]), arguments[0]): _one_of(item, arguments[1]) for key, item in value.items()}
+        keys = [int(key) if arguments[0] is int and str(key).isdecimal() else key for key in value]  # JSON has texts only
+        return {
+            _one_of(key, arguments[0]): _one_of(item, arguments[1]) for key, item in zip(keys, value.values(), strict=True)
+        }
     if kind is Any:
         return value
     if kind is float and isinstance(value, str) and _NUMBER.fullmatch(value):
@@ -180,13 +186,6 @@ def _read(value: Any, kind: Any) -> Any:  # noqa: PLR0911, PLR0912
     if not isinstance(value, kind) or (kind is int and not (numeric and abs(value) < _LARGEST)):
         raise TypeError(value)
     return value
-
-
-def _key(key: Any, annotation: Any) -> Any:
-    """A key of a mapping of whole numbers, which is a text in JSON."""
-    return (
-        int(key) if annotation is int and isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 16 else key
-    )
 
 
 def _one_of(value: Any, annotation: Any) -> Any:

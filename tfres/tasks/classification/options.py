@@ -9,11 +9,11 @@ from tfres.data.options import (
     LARGEST_SIDE,
     DataOptions,
     is_number,
-    require,
     require_bytes,
     require_choice,
     require_whole,
 )
+from tfres.recipe import check
 
 if TYPE_CHECKING:
     from tfres.tasks.classification.source import Source
@@ -87,22 +87,22 @@ class ClassificationData(DataOptions):
         for name, allowed in _WORDS.items():
             require_choice(name, getattr(self, name), allowed)
         unused = self.antialias is None or self.rules != "tensorpack"
-        require(unused, "antialias", "left out with rules tensorpack", self.antialias)
+        check(unused, "antialias", "left out with rules tensorpack", self.antialias)
         area = self.smallest_area
-        require(is_number(area) and 0 < area <= 1, "smallest_area", "in (0, 1]", area)
+        check(is_number(area) and 0 < area <= 1, "smallest_area", "in (0, 1]", area)
         light = self.lighting
-        require(light is None or (is_number(light) and light >= 0), "lighting", "zero or positive, and finite", light)
+        check(light is None or (is_number(light) and light >= 0), "lighting", "zero or positive, and finite", light)
         share = self.label_smoothing
-        require(is_number(share) and 0 <= share < 1, "label_smoothing", "in [0, 1)", share)
+        check(is_number(share) and 0 <= share < 1, "label_smoothing", "in [0, 1)", share)
         for name, allowed in (("mean", "three finite numbers"), ("std", "three positive finite numbers")):
             value = getattr(self, name)
             listed = value is None or (isinstance(value, (list, tuple)) and len(value) == 3 and all(map(is_number, value)))
-            require(listed and (name == "mean" or value is None or min(value) > 0), name, allowed, value)
+            check(listed and (name == "mean" or value is None or min(value) > 0), name, allowed, value)
         require_whole("label_offset", self.label_offset, -(2**31), 2**31 - 1, optional=True)
         mappings = isinstance(self.augment, list) and all(
             isinstance(layer, dict) and "name" in layer for layer in self.augment
         )
-        require(mappings, "augment", "a list of mappings with a `name`", self.augment)
+        check(mappings, "augment", "a list of mappings with a `name`", self.augment)
 
     @property
     def cuts_anew(self) -> bool:
