@@ -9,12 +9,13 @@ import pathlib
 import tempfile
 
 import tensorflow as tf
-from tfres.models.presets import from_preset
 
-from experiments.benchmarks.steps import BATCH, compiled_step
+from experiments.benchmarks.steps import BATCH, classification, compiled_step
 from experiments.benchmarks.timing import interleaved, report
-from tfres.deploy import export_savedmodel
-from tfres.layers import MetaConv2D, MultiResolutionCrop
+from quant import At
+from tfres.deploy.savedmodel import export_savedmodel
+from tfres.families import from_preset
+from tfres.layers import MetaConv2D
 from tfres.objectives import ScaleDistillation
 
 SIZES = (224, 192, 160, 128, 96)
@@ -24,7 +25,6 @@ OBJECTIVE = ScaleDistillation(kd=True, weight_decay=1e-4, decay_on="all")
 def generation():
     """Generating every kernel for the five resolutions, and the gradients of slopes and kernels."""
     model = from_preset("meta_resnet18", resolutions=SIZES)
-    model.build()
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, MetaConv2D)]
     variables = [variable for layer in layers for variable in (layer.slope, layer.latent_kernel)]
     arriving = [tf.random.normal(layer.latent_kernel.shape) for _ in SIZES for layer in layers]
@@ -32,7 +32,7 @@ def generation():
     @tf.function
     def run(arriving):  # arguments and outputs, so that nothing is folded away
         with tf.GradientTape() as tape:
-            kernels = [layer.generated_kernel(setting) for setting in model.settings for layer in layers]
+            kernels = [layer.generated_kernel(At(setting)) for setting in model.settings for layer in layers]
         return kernels, tape.gradient(kernels, variables, output_gradients=arriving)
 
     def call():
@@ -45,8 +45,7 @@ def generation():
 def served(folder):
     """Calls of the exported files at the largest and smallest resolution, and the bytes of each file."""
     san = from_preset("meta_resnet18", resolutions=SIZES)
-    san.build()
-    crop = MultiResolutionCrop(SIZES, "bilinear")
+    task = classification(224, 1000)
     files = {
         "line, all resolutions": {},
         "fixed kernels, all resolutions": {"form": "separate"},
@@ -56,8 +55,7 @@ def served(folder):
     exports = {name: (san, options) for name, options in files.items()}
     exports["ResNet-18, all resolutions"] = (from_preset("resnet18", resolutions=SIZES), {})
     for number, (name, (model, options)) in enumerate(exports.items()):
-        model.build()
-        path = export_savedmodel(model, crop, folder, str(number), ["x"], rules="torchvision", **options)
+        path = export_savedmodel(model, task, folder, str(number), **options)
         megabytes[name] = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
         loaded[name] = tf.saved_model.load(str(path))
         for side in (224, 96):

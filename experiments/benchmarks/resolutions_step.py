@@ -11,20 +11,19 @@ import sys
 
 from experiments.benchmarks.steps import BATCH, compiled_step
 from experiments.benchmarks.timing import interleaved, report
-from tfres.engines import gradients
 from tfres.objectives import EnsembleDistillation
 
 SIZES = (224, 192, 160, 128, 96)
 OBJECTIVE = EnsembleDistillation(kd=True, weight_decay=1e-4, decay_on="all", ensemble=True)
 VARIANTS = {
-    "224 alone": ((224,), gradients.all_settings),
-    "five resolutions": (SIZES, gradients.all_settings),
-    "five resolutions, low memory": (SIZES, gradients.one_setting_at_a_time),
+    "224 alone": ((224,), False),
+    "five resolutions": (SIZES, False),
+    "five resolutions, low memory": (SIZES, True),
 }
 
 
-def _step(resolutions, compute):
-    return compiled_step("resnet18", resolutions, OBJECTIVE, compute)
+def _step(resolutions, low_memory):
+    return compiled_step("resnet18", resolutions, OBJECTIVE, low_memory)
 
 
 def _resident(field):

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from tfres.evaluation.latency import machine
 from tfres.files import write_text
+from tfres.machine import machine
 
 
 def interleaved(calls, repeats, warmup=3):

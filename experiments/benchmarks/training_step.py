@@ -5,14 +5,9 @@ variants are timed in turn, at one resolution and at five, and the cost of the p
 them out one by one.
 """
 
-import numpy as np
-import tensorflow as tf
-from tfres.models.presets import from_preset
-
+from experiments.benchmarks.steps import classification, compiled, random_batch
 from experiments.benchmarks.timing import interleaved, report
-from quant import StepScope
-from tfres.engines.optimizer import MomentumSGD
-from tfres.layers import MultiResolutionCrop
+from tfres.families import from_preset
 from tfres.objectives import EnsembleDistillation
 
 BATCH, ONE, FIVE = 128, (32,), (32, 28, 24, 20, 16)
@@ -27,30 +22,10 @@ VARIANTS = {
 def make_step(weight_bits, activation_bits, resolutions, update=True):
     """A compiled training step on one fixed batch; `update=False` leaves out the statistics' updates."""
     bits = {"weight_bits": weight_bits, "activation_bits": activation_bits}
-    model = from_preset("resnet20", mode="preact", resolutions=resolutions, **bits)
-    model.build()
-    crop = MultiResolutionCrop(resolutions)
-    objective = EnsembleDistillation(weight_decay=5e-5)
-    optimizer = MomentumSGD(0.01)
-    optimizer.build(model.trainable_weights)
-    rng = np.random.Generator(np.random.PCG64(0))
-    images = tf.constant(rng.integers(0, 256, (BATCH, 32, 32, 3), np.uint8))
-    labels = tf.constant(rng.integers(0, 10, BATCH), tf.int32)
-    draws = tf.constant(rng.uniform(size=(BATCH, crop.draws)), tf.float32)
-
-    @tf.function
-    def step():
-        variables = model.trainable_weights
-        with StepScope() as scope, tf.GradientTape() as tape:
-            terms = objective(model, crop(images, draws=draws, training=True), labels).terms
-            cost = tf.add_n(list(terms.values()))
-        gradients = tape.gradient(cost, variables)
-        optimizer.apply_gradients([(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None])
-        if update:
-            scope.apply()
-        return cost
-
-    return lambda: step().numpy()
+    network = from_preset("resnet20", mode="preact", resolutions=resolutions, **bits)
+    task = classification(32, 10, resize="nearest", flip="shared")
+    batch = random_batch(task, resolutions, BATCH)
+    return compiled(network, task, EnsembleDistillation(weight_decay=5e-5), batch, nesterov=True, update=update)
 
 
 def main():

@@ -11,21 +11,21 @@ and from a network built at that width; size of the grid's export against that o
 """
 
 import contextlib
-import pathlib
+import itertools
 import tempfile
 import time
 
 import numpy as np
 import tensorflow as tf
-from tfres.evaluation.grid import grid
-from tfres.models.presets import from_preset
 
+from experiments.benchmarks.steps import classification
 from experiments.benchmarks.timing import interleaved, report
-from tfres.deploy import export_savedmodel
-from tfres.layers import MultiResolutionCrop
-from tfres.layers.slimmable import SlimmableBatchNorm
+from quant import At
+from tfres.deploy.savedmodel import export_savedmodel
+from tfres.families import from_preset
+from tfres.layers.slimmable_batch_norm import SlimmableBatchNorm
 from tfres.objectives import MutualLearning
-from tfres.settings import Branch, Setting
+from tfres.settings import Private, Setting
 
 BATCH, SIDES = 32, (224, 192, 160, 128)
 # Widths and sides of the steps' sub-networks, fixed so that all ways do the same work.
@@ -42,9 +42,9 @@ def masked(model, width):
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, SlimmableBatchNorm)]
     for norm in norms:
 
-        def call(inputs, setting=None, training=None, norm=norm, plain=norm.call):
-            outputs = plain(inputs, setting="w1", training=training)
-            kept = tf.range(outputs.shape[-1]) < norm.channels(width)
+        def call(inputs, at=None, training=None, norm=norm, plain=norm.call):
+            outputs = plain(inputs, at=At("w1"), training=training)
+            kept = tf.range(outputs.shape[-1]) < norm.channels.at_width(width)
             return outputs * tf.cast(kept, outputs.dtype)
 
         norm.call = call
@@ -55,14 +55,14 @@ def masked(model, width):
             del norm.call
 
 
-def make_steps(model, images, labels):
+def make_steps(model, task, images, labels):
     """Functions of a step's `((width, side), ...)`: loss and gradients in each way."""
     objective = MutualLearning(kd=True)
     variables = model.trainable_variables
 
     def graded(passes):
         with tf.GradientTape() as tape:
-            terms = objective.sandwich(model, images[224], labels, passes).terms
+            terms = objective.sandwich(model, images[224], labels, task, passes).terms
             loss = tf.add_n(list(terms.values()))
         return loss, tape.gradient(loss, variables)
 
@@ -71,19 +71,18 @@ def make_steps(model, images, labels):
 
     @tf.function
     def one_graph(widths, sides):
-        lowest = Setting(width_mult=0.25)
-        chosen = [lowest, *tf.unstack(widths[1:])]
+        chosen = [At(Setting(width_mult=0.25)), *(At(width_mult=width) for width in tf.unstack(widths[1:]))]
         return graded({str(i): (w, pick(s)) for i, (w, s) in enumerate(zip(chosen, tf.unstack(sides), strict=True))})
 
     @tf.function
     def masks(widths, sides):
-        full = Setting(width_mult=1.0)
+        full = At(Setting(width_mult=1.0))
         with tf.GradientTape() as tape:
-            teacher = model.logits(images[224], full, training=True)
+            teacher = model.run(images[224], full, training=True)
             terms = [tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, teacher))]
             for width, side in zip(tf.unstack(widths), tf.unstack(sides), strict=True):
                 with masked(model, width):
-                    student = model.logits(pick(side), full, training=True)
+                    student = model.run(pick(side), full, training=True)
                 targets = tf.stop_gradient(tf.nn.softmax(teacher))
                 terms.append(tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, student)))
                 terms.append(tf.reduce_mean(tf.reduce_sum(targets * tf.math.log(targets), -1)))
@@ -92,7 +91,7 @@ def make_steps(model, images, labels):
 
     @tf.function
     def static(subnets):
-        return graded({str(i): (Setting(width_mult=w), images[s]) for i, (w, s) in enumerate(subnets)})
+        return graded({str(i): (At(Setting(width_mult=w)), images[s]) for i, (w, s) in enumerate(subnets)})
 
     def tensors(subnets):
         widths, sides = zip(*subnets, strict=True)
@@ -107,12 +106,12 @@ def make_steps(model, images, labels):
 
 def training():
     model = from_preset("mutual_mobilenet_v1")
-    model.build()
+    task = classification(224, 1000, resize="align_corners", flip="none")
     rng = np.random.Generator(np.random.PCG64(0))
-    crop = MultiResolutionCrop(SIDES, "align_corners")
-    images = crop(tf.constant(rng.integers(0, 256, (BATCH, 224, 224, 3), np.uint8)))
+    pictures = tf.constant(rng.integers(0, 256, (BATCH, 224, 224, 3), np.uint8))
+    images, _ = task.prepare({"images": pictures}, SIDES, training=False)
     labels = tf.constant(rng.integers(0, 1000, BATCH), tf.int32)
-    ways = make_steps(model, images, labels)
+    ways = make_steps(model, task, images, labels)
     first, losses = {}, {}
     for name, way in ways.items():
         start = time.perf_counter()
@@ -126,13 +125,10 @@ def training():
 
 
 def serving():
-    model = from_preset("mutual_mobilenet_v1")
-    model.build()
-    settings = grid(np.linspace(0.25, 1, 16).round(2).tolist(), SIDES)
-    model = model.extended({setting: Branch({}) for setting in settings})
-    crop = MultiResolutionCrop(SIDES, "align_corners")
+    settings = [Setting(side, width) for side, width in itertools.product(SIDES, np.linspace(0.25, 1, 16).round(2).tolist())]
+    model = from_preset("mutual_mobilenet_v1").extended({setting: Private({}) for setting in settings})
+    task = classification(224, 1000, resize="align_corners")
     built = from_preset("mutual_mobilenet_v1", width_range=(0.5, 0.5), resolutions=(224,))
-    built.build()
     calls, megabytes, kept = {}, {}, []
     x = tf.zeros([1, 224, 224, 3], tf.uint8)
     with tempfile.TemporaryDirectory() as folder:
@@ -143,13 +139,13 @@ def serving():
             "the full network alone": (model.materialize("r224-w1"), None),
         }
         for number, (name, (network, setting)) in enumerate(networks.items()):
-            path = export_savedmodel(network, crop, pathlib.Path(folder), str(number), ["x"], rules="torchvision")
+            path = export_savedmodel(network, task, folder, str(number))
             megabytes[name] = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
             if setting:
                 kept.append(tf.saved_model.load(str(path)))  # a signature does not keep its model alive
                 calls[name] = lambda call=kept[-1].signatures[f"serve_{setting}"]: call(images=x)["logits"].numpy()
         norms = [layer for layer in model._flatten_layers() if isinstance(layer, SlimmableBatchNorm)]
-        floats = sum(2 * norm.channels(setting) for norm in norms for setting in settings)
+        floats = sum(2 * norm.channels.at_setting(setting) for norm in norms for setting in settings)
         megabytes["the grid's statistics"] = 4 * floats / 1e6
         return interleaved(calls, repeats=60, warmup=10), megabytes
 

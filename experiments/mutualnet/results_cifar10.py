@@ -11,19 +11,17 @@ budget. Writes `docs/results/mutualnet_cifar10.json`, `.md`, `.png` and `mutualn
 import argparse
 import json
 
-from tfres.data.sources import open_source
-from tfres.evaluation.accuracy import evaluate
-
 from experiments import comparison
-from tfres import session
-from tfres.evaluation.latency import machine
+from tfres.evaluation.evaluator import Evaluator
+from tfres.evaluation.opened import open_run
 from tfres.files import write_text
-from tfres.run import Run
+from tfres.machine import machine
 from tfres.settings import Setting
 from tfres.table import pareto
 
 SIDES, ENDS = (32, 28, 24, 20), (1.0, 0.25)
 ALONE = ((1.0, 32), (0.5, 32), (0.25, 32), (0.5, 20), (0.25, 20))
+GRID = ("--width", "0.25:1:0.05", "--evaluation.batches", "9")
 COMMON = ["--recipe", "experiments/mutualnet/cifar10.yaml"]
 
 
@@ -38,11 +36,19 @@ def main():
     results = {"epochs": arguments.epochs, "machine": machine(), "alone": {}}
     for name, kd in (("labels", "false"), ("mutual", "true")):
         run = arguments.runs / name
-        comparison.trained_rows(run, [*common, f"--training.kd={kd}"])
-        table = json.loads(comparison.command("evaluate", "--run", str(run), "--grid", "--batches", "9", "--json"))
+        comparison.trained_rows(run, [*common, f"--objective.kd={kd}"])
+        table = json.loads(comparison.command("evaluate", "--run", str(run), *GRID, "--json"))
         results[name] = {"before": before(run), "rows": table["rows"]}
     for width, side in ALONE:
-        options = [*common, "--model.width_range", f"[{width},{width}]", "--training.random_widths", "0", "--sizes", str(side)]
+        options = [
+            *common,
+            "--model.width_range",
+            f"[{width},{width}]",
+            "--objective.random_widths",
+            "0",
+            "--sizes",
+            str(side),
+        ]
         (row,) = comparison.trained_rows(arguments.runs / f"individual-r{side}-w{width}", options)
         results["alone"][f"r{side}-w{width:g}"] = row
     results["adapt"] = adapt(arguments.runs, arguments.out / "mutualnet_adapt")
@@ -61,12 +67,14 @@ def adapt(runs, out):
 
 def before(folder):
     """Top-1 without calibration, of the widths that have statistics from training."""
-    run = Run(folder)
-    recipe = run.recipe()
-    model, crop = session.load_run(run, with_calibrated=False)
-    source = open_source(recipe.data, recipe.model.classes)
-    points = {str(Setting(side, width)): (Setting(side, width), side) for width in ENDS for side in SIDES}
-    return {name: both["top1"] for name, both in evaluate(model, crop, source, recipe.data, points).items()}
+    opened = open_run(folder, with_calibrated=False)
+    network = opened.network
+
+    def member(setting):
+        return lambda images: network(images, setting=setting, training=False), setting.resolution
+
+    members = {str(Setting(side, width)): member(Setting(side, width)) for width in ENDS for side in SIDES}
+    return {name: both["top1"] for name, both in Evaluator(opened.task, opened.source, members)().items()}
 
 
 def curves(results):

@@ -10,8 +10,8 @@ import argparse
 import json
 
 from experiments import comparison
-from tfres.evaluation.latency import machine
 from tfres.files import write_text
+from tfres.machine import machine
 
 SIZES = (32, 28, 24, 20, 16)
 BITS = {"2/2": ["--mode", "preact", "--qw", "2", "--qa", "2"], "2/32": ["--mode", "resnet", "--qw", "2"]}

@@ -12,11 +12,12 @@ import json
 import shutil
 
 from experiments import comparison
-from tfres.evaluation.latency import machine
 from tfres.files import write_text
+from tfres.machine import machine
 from tfres.settings import next_smaller
 
 SIZES, UNSEEN = (224, 192, 160, 128, 96), (208, 144)
+MODES = ("proxy", "proxy+calibration", "data-free")  # without generated kernels there are no others
 COMMON = """--model.width_mult 0.25 --data.in_memory true --batch-size 32 --training.warmup_epochs 2
 --training.saves_per_epoch 1 --training.keep_checkpoints 2"""
 
@@ -31,7 +32,9 @@ def main():
     results = {"epochs": arguments.epochs, "machine": machine(), **trained(arguments.runs, arguments.data, arguments.epochs)}
     results["unseen"] = [unseen(switchable, size) for size in UNSEEN]
     sweep = [*map(str, sorted({*SIZES, *UNSEEN, 176, 112}))]
-    results["sweep"] = json.loads(comparison.command("evaluate", "--run", str(switchable), "--json", "--sweep", *sweep))
+    results["sweep"] = json.loads(
+        comparison.command("evaluate", "--run", str(switchable), "--json", "--size", *sweep, "--inference", *MODES)
+    )
     write_text(arguments.out / "flowers5.json", json.dumps(results, indent=1) + "\n")
     write_text(arguments.out / "flowers5.md", markdown(results))
     shutil.copyfile(switchable / "sweep.png", arguments.out / "flowers5_sweep.png")
@@ -58,7 +61,7 @@ def unseen(run, size):
     """Top-1 at a resolution that was not trained: with the norms of the next smaller one, and after calibration."""
     donor = next_smaller(SIZES, size)
     evaluate = ("evaluate", "--run", str(run), "--json", "--size", str(size))
-    borrowed = json.loads(comparison.command(*evaluate, "--bn-size", str(donor)))["rows"][0]["top1"]
+    borrowed = json.loads(comparison.command(*evaluate, "--evaluation.norms_of", str(donor)))["rows"][0]["top1"]
     calibrated = json.loads(comparison.command("calibrate", "--run", str(run), "--size", str(size), "--json"))["rows"][0]
     own = json.loads(comparison.command(*evaluate))["rows"][0]["top1"]
     return {"resolution": size, "norms_of": donor, "borrowed": borrowed, "calibrated": own, "pictures": calibrated["pictures"]}

@@ -9,19 +9,15 @@ not repeated. Writes `docs/results/san_flowers5.json`, `.md`, `.png`.
 import argparse
 import json
 
-from tfres.data.sources import open_source
-from tfres.evaluation.sweep import sweep
-
 from experiments import comparison
-from experiments.rsnet.results_flowers5 import COMMON, SIZES, trained
-from tfres import session
-from tfres.evaluation.latency import machine
+from experiments.rsnet.results_flowers5 import COMMON, MODES, SIZES, trained
+from tfres.evaluation.measuring import How, measure
+from tfres.evaluation.opened import open_run
 from tfres.files import write_text
-from tfres.run import Run
+from tfres.machine import machine
 from tfres.settings import INFERENCE
 
 RESOLUTIONS = range(96, 225, 8)
-RSNET_MODES = ("proxy", "proxy+calibration", "data-free")  # without generated kernels the others are the same
 
 
 def main():
@@ -34,7 +30,7 @@ def main():
     options = [*COMMON.split(), "--data", arguments.data, "--epochs", str(arguments.epochs), "--lr", "0.02", "--kd"]
     options += ["--arch", "meta_resnet18", "--model.initial_kernels", "plain", "--sizes", *map(str, SIZES)]
     results["san"] = comparison.trained_rows(arguments.runs / "san", options)
-    sweeps = {"san": swept(arguments.runs / "san", INFERENCE), "switchable": swept(arguments.runs / "switchable", RSNET_MODES)}
+    sweeps = {"san": swept(arguments.runs / "san", INFERENCE), "switchable": swept(arguments.runs / "switchable", MODES)}
     for size in SIZES:
         sweeps[f"individual r{size}"] = swept(arguments.runs / f"individual-r{size}", ("proxy",))
     results["sweeps"] = sweeps
@@ -47,13 +43,9 @@ def main():
 
 def swept(folder, modes):
     """Top-1 by mode of inference and resolution."""
-    run = Run(folder)
-    recipe = run.recipe()
-    model, crop = session.load_run(run, with_calibrated=False)
-    source = open_source(recipe.data, recipe.model.classes)
-    pictures = session.calibration_pictures(recipe, source, batches=16)
-    rows = sweep(model, crop, source, recipe.data, RESOLUTIONS, modes, pictures, latency=False)["rows"]
-    return {mode: {str(row["resolution"]): row["top1"] for row in rows if row["inference"] == mode} for mode in modes}
+    opened = open_run(folder, with_calibrated=False)
+    rows = {mode: measure(opened, RESOLUTIONS, How(mode))["rows"] for mode in modes}
+    return {mode: {str(row["resolution"]): row["top1"] for row in found} for mode, found in rows.items()}
 
 
 def lines(sweeps):

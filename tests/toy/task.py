@@ -23,6 +23,10 @@ class Patched:
     classes: list[str] = dataclasses.field(default_factory=lambda: list(COLOURS))
     missing: tuple[str, ...] = ()
 
+    @property
+    def size(self):
+        return len(self.splits["train"][0])
+
     def relabelled(self, classes):
         if list(classes) != self.classes:
             raise SourceError(f"patches must have the classes {', '.join(self.classes)}. Received: {', '.join(classes)}.")

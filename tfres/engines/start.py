@@ -44,7 +44,7 @@ def start_run(recipe: Recipe, path: pathlib.Path, action: str = "resume") -> Pla
         if exists and action in ("delete", "backup"):
             getattr(run, action)()
         steps, _ = epoch_steps(recipe, task, source)
-        facts = {"classes": source.classes, "steps_per_epoch": steps, "pictures": source.train.size}
+        facts = {"classes": source.classes, "steps_per_epoch": steps, "pictures": source.size}
         run.create(recipe.to_dict(), facts)
         run.write_network(describe_network(recipe))
     wait_for_workers(recipe.training.strategy)  # the others read what the chief wrote

@@ -118,5 +118,7 @@ def read_options(kind: type, arguments: Mapping[str, Any]) -> Any:
     """
     hidden = {field.name for field in dataclasses.fields(kind) if not field.metadata.get("recipe", True)}
     given = {name: value for name, value in arguments.items() if value is not None}
+    for name in hidden & set(given):
+        check(isinstance(given[name], (list, tuple)), name, "a list of settings", given[name])
     texts = {name: [str(item) for item in given.pop(name)] for name in hidden & set(given)}
     return kind(**read_fields(kind, given), **texts)

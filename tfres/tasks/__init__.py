@@ -69,6 +69,7 @@ class Source(Protocol):
 
     classes: list[str]
     missing: tuple[str, ...]  # classes of the run that these data lack
+    size: int  # number of training pictures
 
     def relabelled(self, classes: Sequence[str]) -> Source:
         """The same pictures with targets counted in another list of classes, matched by name."""

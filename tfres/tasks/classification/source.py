@@ -50,6 +50,11 @@ class Source:
     missing: tuple[str, ...] = ()
 
     @property
+    def size(self) -> int:
+        """Number of training pictures."""
+        return self.train.size
+
+    @property
     def holds_pixels(self) -> bool:
         """Whether pictures are decoded already."""
         return isinstance(self.train, ArraySplit)
