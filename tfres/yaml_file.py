@@ -46,7 +46,9 @@ def parse_yaml(text: str, name: str, kind: type[Exception]) -> dict[str, Any]:
     except _Refused as error:
         raise kind(f"{name}, line {error.line + 1}: {error}") from error
     except (yaml.YAMLError, ValueError, OverflowError, TypeError) as error:
-        raise kind(f"{name} is not YAML that can be read: {str(error).splitlines()[0]}.") from error
+        reason = str(error).splitlines()[0]
+        reason = "a number has too many digits" if "int_max_str_digits" in reason else reason
+        raise kind(f"{name} is not YAML that can be read: {reason}.") from error
     finally:
         if loader is not None:
             loader.dispose()
