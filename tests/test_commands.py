@@ -92,7 +92,7 @@ def test_evaluate_other_sizes_with_borrowed_norms(run, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--size", "14"], "`setting` must be one of r16, r12. Received: setting=r14"),
+        (["--size", "14"], "`size` must be a resolution the run was trained at (or calibrated for): 16, 12. Received: 14"),
         (["--size", "16", "16"], "`size` must be distinct"),
         (["--size", "14", "--evaluation.norms_of", "14"], "`norms_of` must be one of 16, 12. Received: norms_of=14"),
         (["--evaluation.norms_of", "12"], "`norms_of` needs `size`"),
