@@ -20,7 +20,7 @@ class Case:
     """A network to check.
 
     arch: of the preset. options: that make it tiny. exact: outputs of the served form are equal bit for bit. plain: those of
-    the materialised form are. extra: settings beyond the resolutions' (of networks that run anywhere). objective: fields.
+    the materialised form are. objective: fields of its training.
     """
 
     arch: str
