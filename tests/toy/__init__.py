@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from tests.toy.family import FAMILY
 from tfres.families import FAMILIES
 from tfres.tasks import TASKS, Entry
@@ -12,8 +10,6 @@ TASK = "patches"
 
 
 def install(monkeypatch) -> None:
-    """Put the family and the task into the two tables, for one test; the package's families take up the task too."""
+    """Put the family and the task into the two tables, for one test."""
     monkeypatch.setitem(TASKS, TASK, Entry("tests.toy.task:Patches", "tests.toy.data:PatchesData"))
-    for name, family in list(FAMILIES.items()):
-        monkeypatch.setitem(FAMILIES, name, dataclasses.replace(family, tasks=(*family.tasks, TASK)))
     monkeypatch.setitem(FAMILIES, FAMILY.name, FAMILY)

@@ -42,5 +42,4 @@ FAMILY = Family(
     objective_options=ToyLearning,
     objective=objective,
     defaults=defaults,
-    tasks=("classification", "patches"),
 )

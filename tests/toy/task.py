@@ -52,7 +52,13 @@ class Exactness:
 
     def measure(self, outputs, targets):
         right = tf.cast((outputs > 0) == (targets > 0.5), tf.float32)
-        return tf.stack([tf.reduce_sum(tf.reduce_min(right, 1)), tf.reduce_sum(tf.reduce_mean(right, 1)), len(right)])
+        return tf.stack(
+            [
+                tf.reduce_sum(tf.reduce_min(right, 1)),
+                tf.reduce_sum(tf.reduce_mean(right, 1)),
+                tf.reduce_sum(tf.ones_like(right[:, 0])),
+            ]
+        )
 
     def add(self, measured):
         self._totals += np.asarray(measured)

@@ -36,7 +36,7 @@ class Evaluator:
         self._members, self._combined = dict(members), combined
         self._sizes = list(dict.fromkeys(size for _, size in self._members.values()))
         self._metrics: dict[str, Any] = {}
-        self._measure = tf.function(self._measured, reduce_retracing=True)
+        self._traced: Any = None
 
     def __call__(self) -> dict[str, dict[str, float]]:
         """Name of the member -> its metrics.
@@ -50,6 +50,12 @@ class Evaluator:
                 for name, measured in self._measure(batch).items():
                     self._metrics.setdefault(name, self.task.metrics()).add(measured)
         return {name: metrics.result() for name, metrics in self._metrics.items()}
+
+    def _measure(self, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        if self._traced is None:
+            specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), batch)
+            self._traced = tf.function(self._measured).get_concrete_function(specs)
+        return self._traced(batch)
 
     def _measured(self, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         inputs, targets = self.task.prepare(batch, self._sizes, training=False)

@@ -23,7 +23,7 @@ def kinds(arch: str, task: str) -> dict[str, type]:
         RecipeError: unknown architecture or task, or a task that the family does not have.
     """
     family, options = find(arch), find_task(task).options
-    check(task in family.tasks, "task", f"one of {', '.join(family.tasks)} for {arch}", task)
+    check(not family.tasks or task in family.tasks, "task", f"one of {', '.join(family.tasks)} for {arch}", task)
     model = partial(family.model_options, arch=str)
     return {"model": model, "objective": family.objective_options, "data": options, "training": TrainingOptions}
 
