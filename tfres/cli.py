@@ -106,6 +106,8 @@ def numbers(kind: Callable[[str], float], texts: Sequence[str] | None, name: str
         if len(values) not in (1, 3) or min(values) <= 0 or values[0] > values[-2 if len(values) == 3 else -1]:
             raise RecipeError(f"`{name}` must be positive numbers or ranges low:high:step. Received: {text!r}.")
         low, high, step = values if len(values) == 3 else (values[0], values[0], 1)
+        if high - low > MOST_SETTINGS * step:
+            raise RecipeError(f"`{name}` must be at most {MOST_SETTINGS} numbers. Received: {text!r}.")
         count = int((high - low) / step + 1e-9) + 1
         if count + len(found) > MOST_SETTINGS:
             raise RecipeError(f"`{name}` must be at most {MOST_SETTINGS} numbers. Received: {text!r}.")

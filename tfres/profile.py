@@ -19,7 +19,7 @@ def make_parser() -> Parser:
     parser.add_argument("--run", help="folder of the run; default runs/latest, unless --arch is given")
     parser.add_argument("--arch", help="instead of a run: a network with random weights")
     parser.add_argument("--size", nargs="+", help="with --arch: resolutions in pixels; default the network's")
-    parser.add_argument("--batch", type=whole, default=1, help="images per call")
+    parser.add_argument("--batch", type=whole, default=1, help="images per call; with 1 the run's table takes the figures")
     parser.add_argument("--threads", type=whole, help="threads of one operation; default all cores")
     parser.add_argument("--repeats", type=whole, default=30, help="timed calls per setting")
     parser.add_argument("--json", action="store_true", help="print one JSON document")

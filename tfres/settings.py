@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-# Ways to run at a resolution that was not trained, see `tfres.evaluation.inference`.
+# Ways to run at a resolution that was not trained, see `tfres.evaluation.measuring`.
 INFERENCE = ("proxy", "ideal", "ideal+calibration", "proxy+calibration", "data-free")
 # Largest side in pixels (that of a JPEG file) and largest number of an exit.
 LARGEST_SIDE, LARGEST_EXIT = 65535, 999

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import time
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from tfres.engines.strategies import check_devices, is_chief, make_strategy, wai
 from tfres.errors import RecipeError
 from tfres.families.networks import build_network, describe_network
 from tfres.families.recipes import resolve
+from tfres.recipe import check
 from tfres.run import Run, checkpoints
 
 if TYPE_CHECKING:
@@ -28,24 +30,43 @@ def start_run(recipe: Recipe, path: pathlib.Path, action: str = "resume") -> Pla
     Raises:
         RecipeError, RunError: what cannot be honoured; nothing was written. Others: see `tfres.engines.plan.train`.
     """
-    make_strategy(recipe.training.strategy)  # workers connect before TensorFlow does anything else
-    check_devices(recipe.training.devices)
-    run, chief = Run(path), is_chief(recipe.training)
+    training = recipe.training
+    strategy = make_strategy(training.strategy)  # workers connect before TensorFlow does anything else
+    check_devices(training.devices)
+    parts, batch = strategy.num_replicas_in_sync * training.accumulate, recipe.data.batch_size
+    check(batch % parts == 0, "batch_size", f"a multiple of the {parts} parts it is cut into", batch)
+    run, chief = Run(path), is_chief(training)
+    alone = training.strategy != "multiworker"
+    check(alone or action not in ("new", "quit"), "action", "resume, delete or backup with several workers", action)
     exists = run.exists()
+    recipe = recipe.replace(training={"load": _without_links(training.load, run if exists else None)})
     if exists and action == "quit":
         raise RecipeError(f"{run.path} exists and --action is quit.")
     if exists and action == "new":
         run = Run(run.path.with_name(f"{run.path.name}-{time.strftime('%Y%m%d-%H%M%S')}"))
     recipe, task, source = resolve(recipe)
     started = exists and action == "resume" and checkpoints.latest_checkpoint(run.checkpoints) is not None
-    if recipe.training.load is not None and not started:  # what cannot be loaded must not leave a run
-        initial_network(recipe, lambda: build_network(recipe, recipe.training.precision))
+    steps, _ = epoch_steps(recipe, task, source)
+    if not started:  # what cannot be built or loaded must not leave a run, nor cost an old one
+        initial_network(recipe, lambda: build_network(recipe, training.precision))
     if chief:
         if exists and action in ("delete", "backup"):
             getattr(run, action)()
-        steps, _ = epoch_steps(recipe, task, source)
         facts = {"classes": source.classes, "steps_per_epoch": steps, "pictures": source.size}
         run.create(recipe.to_dict(), facts)
         run.write_network(describe_network(recipe))
-    wait_for_workers(recipe.training.strategy)  # the others read what the chief wrote
+    wait_for_workers(training.strategy)  # the others read what the chief wrote
     return train(recipe, run, task, source)
+
+
+def _without_links(load: str | None, run: Run | None) -> str | None:
+    """The place of `training.load` without links such as `runs/latest`, which this run will move.
+
+    Given again for a run that exists it may name the run itself; what the run recorded is meant then.
+    """
+    if load is None or not load.strip():
+        return load
+    real = os.path.realpath(load)
+    if run is not None and real == os.path.realpath(run.path):
+        return run.recipe()["training"]["load"]
+    return load if real == os.path.abspath(load) else real

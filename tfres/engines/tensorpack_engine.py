@@ -6,7 +6,6 @@ The training lives in a TensorFlow 1 graph of its own; the rest of the process, 
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -85,16 +84,16 @@ class _Network(ModelDesc):
         self.model = None
         self.scopes: list[StepScope] = []
         self.terms: list[dict[str, tf.Tensor]] = []
-        towers = max(1, len(plan.recipe.training.devices))
-        task, data = plan.task, plan.recipe.data
+        towers, task = max(1, len(plan.recipe.training.devices)), plan.task
         # A task of its own: layers belong to the graph or to eager programs, not to both.
-        self._task = type(task)(dataclasses.replace(data, batch_size=data.batch_size // towers), task.classes, task.outputs)
+        self._task = type(task)(task.data, task.classes, task.outputs)
         self._batches = self._task.training_batches(
             plan.source,
             plan.sizes,
             plan.recipe.training.seed,
-            plan.first_step * towers,
+            plan.first_step,
             shared=plan.objective().random_numbers,
+            replicas=towers,
         )
         self._names = list(self._batches.element_spec)
 

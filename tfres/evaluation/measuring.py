@@ -52,15 +52,28 @@ class How:
         """What belongs to the setting, in place of the network's own; None for these."""
         if self.norms_of is not None:
             private = network.uncalibrated(setting, self.norms_of)
-            lent = {} if self.lender is None else self.lender.private_values(setting, setting).values
-            moving = {name: value for name, value in lent.items() if "_moving_" in name}
-            return Private({**private.values, **moving}, private.options)
+            return private if self.lender is None else self._lent(private, setting)
         if setting in network.settings:
             return None
         if self.inference is not None:
             options = {"encoding": self.encodings[setting.resolution]} if setting.resolution in self.encodings else {}
             return network.unseen(setting, self.inference, **options)
         return network.uncalibrated(setting) if self.anew else None
+
+    def _lent(self, private: Private, setting: Setting) -> Private:
+        """The values with the lender's means and variances."""
+        lent = self.lender.private_values(setting, setting).values
+        moving = {name: value for name, value in private.values.items() if "_moving_" in name}
+        if any(name not in lent or lent[name].shape != value.shape for name, value in moving.items()):
+            raise ValueError(
+                f"`statistics_run` must be a run of the same architecture that has {setting}. Received: another one."
+            )
+        return Private({**private.values, **{name: lent[name] for name in moving}}, private.options)
+
+    def mark(self, opened: OpenedRun) -> str:
+        """What tells calibrated rows apart: checkpoint, pictures, and whose norms they start from."""
+        own = "" if self.norms_of is None else f", norms of {self.norms_of}"
+        return f"{opened.checkpoint_name}, {self.calibration or Calibration()}, {opened.task.data.source}{own}"
 
 
 def measure(
@@ -78,13 +91,14 @@ def measure(
         opened: of `open_run`.
         settings: which; None for all of the network's.
         how: `How`; None for the statistics that settings have.
-        repeats: timed calls of the served form, one picture per call, all settings interleaved; 0 for none.
+        repeats: timed calls of the served form, one picture per call, the settings of a group (all trained ones, or four)
+            interleaved; 0 for none.
         keep: keep calibrated statistics in the run.
         done: called with the rows of every group of settings as soon as it is finished.
         accuracy: evaluate.
 
     Returns:
-        table: machine and rows.
+        table: rows, and where they are timed the machine.
 
     Raises:
         ValueError: unknown settings, or options that the network does not have.
@@ -94,7 +108,6 @@ def measure(
     calibration = how.calibration or Calibration()
     pictures = opened.pictures(calibration) if how.anew else None
     rows: list[dict[str, Any]] = []
-    calls: dict[str, Callable[[], Any]] = {}
     with tqdm.tqdm(total=len(wanted), desc="measuring", unit=" settings", disable=len(wanted) <= 2 * _AT_ONCE) as bar:
         for group in _groups(network, wanted, how):
             privates = {setting: how.private(network, setting) for setting in group}
@@ -104,20 +117,20 @@ def measure(
                 for setting, one in plain.items():
                     with opened.task.explained(opened.source):
                         made[setting]["pictures"] = calibrate(one, pictures(setting.resolution))
-                    made[setting]["calibrated"] = f"{opened.checkpoint_name}, {calibration}, {opened.task.data.source}"
+                    made[setting]["calibrated"] = how.mark(opened)
             if keep:
                 opened.run.add_calibrated(opened.checkpoint_name, _calibrated(plain, privates))
             found = [*made.values(), *_evaluated(opened, plain, made, how)] if accuracy else [*made.values()]
             if repeats:
-                calls |= {str(setting): served_call(one, opened.task) for setting, one in plain.items()}
+                times = measure_latency({str(s): served_call(one, opened.task) for s, one in plain.items()}, repeats)
+                found = [{**row, **times.get(row["setting"], {})} for row in found]
             rows += found
             done(found)
             bar.update(len(group))
-    times = measure_latency(calls, repeats) if calls else {}
     places = {str(setting): place for place, setting in enumerate(wanted)}
     rows.sort(key=lambda row: places.get(row["setting"], len(places)))
-    rows = [{**row, **times.get(row["setting"], {})} for row in rows]
-    return {"machine": machine(), "batch": 1, "threads": threads(), "score": opened.task.score, "rows": rows}
+    timed = {"machine": machine(), "batch": 1, "threads": threads()} if repeats else {}
+    return {**timed, "score": opened.task.score, "rows": rows}
 
 
 def _whole(network: Network, setting: Any) -> Setting:

@@ -28,12 +28,13 @@ def profile_architecture(arch: str, resolutions: list[int] | None, batch: int, r
 
 
 def profile_run(path: str, batch: int, repeats: int) -> dict[str, Any]:
-    """The table of a run; with single pictures it goes into the run's."""
+    """The table of a run; it goes into the run's where a call is one picture."""
     run = Run(path)
     recipe, network = read_run_recipe(run), load_network(run)
     task = find_task(recipe.task).task(recipe.data, run.facts()["classes"], recipe.model.classes)
     table = profile(network, task, batch, repeats)
-    run.add_to_table(table)
+    if batch == 1:
+        run.add_to_table(table)
     return table
 
 
@@ -52,10 +53,10 @@ def profile(network: Network, task: Task, batch: int, repeats: int) -> dict[str,
         {
             "setting": str(setting),
             **{name: value for name, value in dataclasses.asdict(setting).items() if value is not None},
-            **dataclasses.asdict(network.cost(setting)),
+            **dataclasses.asdict(one.cost()),
             **times[str(setting)],
         }
-        for setting in plain
+        for setting, one in plain.items()
     ]
     return {"machine": machine(), "batch": batch, "threads": threads(), "score": task.score, "rows": rows}
 

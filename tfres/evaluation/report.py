@@ -10,7 +10,7 @@ from tfres.cli import print_table
 from tfres.evaluation.measuring import measure
 from tfres.files import write_json
 from tfres.plots import plotted
-from tfres.table import pareto, score
+from tfres.table import pareto, save, score
 
 if TYPE_CHECKING:
     from tfres.evaluation.opened import OpenedRun
@@ -29,9 +29,13 @@ _AXES = ("resolution", "width_mult", "exit", "subnet")
 def finish_table(opened: OpenedRun, facts: Mapping[str, Any]) -> None:
     """Measure and time every setting of a run that was trained; write its table and plot, print it.
 
-    What the table held of calibrated settings stays.
+    What the table held of further settings, calibrated for the same checkpoint, stays.
     """
-    table = opened.run.add_to_table({**measure(opened, repeats=30), **facts})
+    table, old = measure(opened, repeats=30), opened.run.read_table()["rows"]
+    own, mark = {row["setting"] for row in table["rows"]}, f"{opened.checkpoint_name}, "
+    kept = [row for row in old if row["setting"] not in own and str(row.get("calibrated")).startswith(mark)]
+    table = {**table, **facts, "rows": [*table["rows"], *kept]}
+    save(table, opened.run.table)
     plot_table(table, opened.run.plot, opened.run.name)
     show_table(table)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,19 +47,19 @@ def evaluate_run(
     calibrate = calibrate or bool(widths)
     _check(sizes, widths, modes, calibrate, options)
     opened = open_run(path, options.step, data, with_calibrated=not modes)
-    how = _how(opened, options, calibrate)
+    how, current = _how(opened, options, calibrate), data is None and options.step is None
     try:
         settings = chosen_settings(opened.network, sizes, widths)
         if modes:
             settings = settings if sizes else chosen_settings(opened.network, _between(opened.network), None)
-            return _swept(opened, settings, modes, options, keep=data is None)
+            return _swept(opened, settings, modes, options, keep=current)
         if calibrate:
-            return _calibrated(opened, settings, how, options.repeats, keep=data is None)
+            return _calibrated(opened, settings, how, options.repeats, keep=current)
         _check_known(opened, settings, how)
         table = measure(opened, settings, how)
     except ValueError as error:
         raise error if isinstance(error, RecipeError) or type(error) is not ValueError else RecipeError(str(error)) from error
-    if data is None and how == How():
+    if current and how == How():
         opened.run.add_to_table(table)
     return table
 
@@ -71,7 +72,7 @@ def chosen_settings(network: Network, sizes: Sequence[int] | None, widths: Seque
     if widths is None:
         own = [setting for setting in network.settings if setting.resolution in sizes]
         missing = [size for size in sizes if size not in {setting.resolution for setting in own}]
-        return own + [Setting(size) for size in missing]
+        return own + list({dataclasses.replace(s, resolution=size): s for size in missing for s in network.trained_settings})
     if "width_mult" not in network.axes:
         raise RecipeError(f"`width` is for networks of several widths. Received: width={' '.join(map(str, widths))}.")
     low, high = network.width_range
@@ -95,6 +96,12 @@ def _check(
         raise RecipeError(f"`encodings` needs `inference`. Received: encodings={options.encodings}.")
     if options.norms_of is not None and not sizes:
         raise RecipeError(f"`norms_of` needs `size`. Received: norms_of={options.norms_of}.")
+    if calibrate and options.step is not None:
+        raise RecipeError(
+            f"`step` goes without calibration, which belongs to the newest checkpoint. Received: {options.step}."
+        )
+    if calibrate and options.statistics_run is not None:
+        raise RecipeError("`statistics_run` goes without calibration, which measures these statistics.")
     if options.statistics_run is not None and (options.norms_of is None or len(sizes or ()) != 1):
         raise RecipeError("`statistics_run` needs `norms_of` and one `size`.")
 
@@ -114,7 +121,7 @@ def _check_known(opened: OpenedRun, settings: list[Setting], how: How) -> None:
     """Raises RecipeError for resolutions without norms of their own, with the ways to get some."""
     network = opened.network
     wrong = [setting for setting in settings if setting not in network.settings] if how.norms_of is None else []
-    if wrong and "width_mult" not in network.axes:
+    if wrong and network.axes == ("resolution",):
         known, other = (", ".join(str(setting.resolution) for setting in group) for group in (network.settings, wrong))
         raise RecipeError(
             f"`size` must be a resolution the run was trained at (or calibrated for): {known}. Received: {other}. "
@@ -155,9 +162,9 @@ def _swept(
 
 def _calibrated(opened: OpenedRun, settings: list[Setting], how: How, repeats: int, keep: bool) -> dict[str, Any]:
     """Calibrated settings, kept in the run with their statistics; goes on where it was interrupted."""
-    run, done_as = opened.run, f"{opened.checkpoint_name}, {how.calibration}, {opened.task.data.source}"
-    names = {str(setting) for setting in settings}
-    known = {row["setting"] for row in run.read_table()["rows"] if row.get("calibrated") == done_as}
+    run, mark, names = opened.run, how.mark(opened), {str(setting) for setting in settings}
+    rows = [row for row in run.read_table()["rows"] if row.get("calibrated") == mark]
+    known = {row["setting"] for row in rows if not repeats or row.get("ms") is not None}
     known &= {str(setting) for setting in opened.network.calibrated_settings}
     missing = [setting for setting in settings if not keep or str(setting) not in known]
     if not keep:

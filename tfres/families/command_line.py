@@ -9,7 +9,7 @@ from typing import Any
 from tfres.cli import Parser, given_fields
 from tfres.errors import RecipeError
 from tfres.families.recipes import DEFAULT_ARCH, DEFAULT_TASK, kinds, read_recipe
-from tfres.recipe import Recipe
+from tfres.recipe import Recipe, check
 from tfres.yaml_file import read_yaml
 
 
@@ -39,6 +39,7 @@ def read_command_line(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Nam
     merged: dict[str, Any] = {**values, "task": task}
     for group, kind in groups.items():
         given = given_fields(arguments, group, kind)
+        check(isinstance(merged.get(group) or {}, dict), group, "a group of fields", merged.get(group))
         if given:
             merged[group] = {**(merged.get(group) or {}), **given}
     return arguments, read_recipe(merged)

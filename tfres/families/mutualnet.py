@@ -28,9 +28,14 @@ def defaults(options: MutualNetOptions) -> dict[str, dict[str, Any]]:
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError for random widths where norms are private to the width."""
-    widths = recipe.objective.random_widths
-    if (recipe.model.private or recipe.model.channel_lists) and widths:
+    """Raises RecipeError for random widths where norms are private to the width, or for widths that no step would train."""
+    switches, widths = recipe.model.private or recipe.model.channel_lists, recipe.objective.random_widths
+    if not switches and {*recipe.model.width_mults} != {*recipe.model.width_range}:
+        raise RecipeError(
+            "`width_mults` must be both ends of `width_range` (others are calibrated after the training: tfres.evaluate "
+            f"--width), unless norms are private. Received: width_mults={recipe.model.width_mults}."
+        )
+    if switches and widths:
         raise RecipeError(f"`random_widths` must be 0 where norms are private to the width. Received: random_widths={widths}.")
 
 

@@ -82,7 +82,7 @@ class Network(tf.keras.Model):
         return type(self)(**options, dtype=self.dtype_policy)
 
     def unseen(self, setting: Setting, inference: str, **options: Any) -> Private:
-        """What a setting that was not trained runs with, by a way of inference (see `tfres.evaluation.inference`).
+        """What a setting that was not trained runs with, by a way of inference (see `tfres.evaluation.measuring`).
 
         Raises:
             ValueError: a way or an option that the family does not have.

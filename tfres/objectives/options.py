@@ -24,6 +24,8 @@ class EnsembleOptions:
 
     def __post_init__(self) -> None:
         check(0 < self.temperature <= 1e4, "temperature", "positive and at most 10000", self.temperature)
+        check(self.kd or self.temperature == 1, "temperature", "1 without `kd`", self.temperature)
+        check(self.kd or self.kd_type == "ens_topdown", "kd_type", "left out without `kd`", self.kd_type)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,9 @@ class ScaleOptions:
 
     kd: bool = False
     kd_type: Literal["topdown", "topdown_normalised"] = "topdown"
+
+    def __post_init__(self) -> None:
+        check(self.kd or self.kd_type == "topdown", "kd_type", "left out without `kd`", self.kd_type)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,9 +34,13 @@ class MutualNet(Network):
     """
 
     Options = MutualNetOptions
-    axes = ("resolution", "width_mult")
     continuous = False
     calibrates_trained = True
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Fields of a setting in which its settings differ."""
+        return ("resolution", "subnet" if self.options.channel_lists else "width_mult")
 
     @property
     def width_range(self) -> tuple[float, float]:
@@ -86,7 +90,13 @@ class MutualNet(Network):
     def uncalibrated(self, setting: Setting, norms_of: int | None = None) -> Private:
         if norms_of is not None:
             raise ValueError(f"`norms_of` is for networks of one width. Received: norms_of={norms_of}.")
-        return Private({})
+        private = self.private_values(setting, setting)
+        if self.options.switches and not private.values:
+            known = ", ".join(map(str, self.settings))
+            raise ValueError(
+                f"`setting` must have a width or sub-network with norms of its own, as {known}. Received: {setting}."
+            )
+        return private
 
     def private_values(self, setting: Any, target: Any) -> Private:
         setting = Setting.parse(setting)
@@ -104,6 +114,7 @@ class MutualNet(Network):
                 "resolutions": [setting.resolution],
                 "calibrated": [],
                 "channel_lists": lists,
+                "dropout": 0.0,  # it has no weights, and calibration must not see it
             },
             dtype=self.dtype_policy,
         )
