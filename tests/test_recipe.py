@@ -22,7 +22,13 @@ ARCHITECTURES = [next(iter(family.presets)) for family in FAMILIES.values()]
 
 def test_round_trip():
     values = {"model": {"arch": "resnet20", "weight_bits": 2, "resolutions": [12, 16]}, "data": {"batch_size": 8}}
-    recipe = read_recipe({**values, "objective": {"kd": True}, "training": {"milestones": [1, 2.5], "weight_decay": "1e-4"}})
+    recipe = read_recipe(
+        {
+            **values,
+            "objective": {"kd": True},
+            "training": {"schedule": "schedule", "milestones": [1, 2.5], "weight_decay": "1e-4"},
+        }
+    )
     assert recipe.training.weight_decay == 1e-4 and recipe.objective.kd and recipe.task == "classification"
     assert read_recipe(recipe.to_dict()) == recipe
     assert read_recipe(yaml.safe_load(yaml.safe_dump(recipe.to_dict()))) == recipe
@@ -218,7 +224,7 @@ def test_words_of_type_errors(name, value, message):
 
 def test_numbers_as_yaml_writes_them():
     training = read_recipe(
-        {"training": {"learning_rate": "1e-2", "epochs": 3.0, "weight_decay": 0, "milestones": [1]}}
+        {"training": {"learning_rate": "1e-2", "epochs": 3.0, "weight_decay": 0, "schedule": "schedule", "milestones": [1]}}
     ).training
     assert (training.learning_rate, training.epochs, training.weight_decay) == (0.01, 3, 0.0)
     assert isinstance(training.epochs, int) and isinstance(training.milestones[0], float)

@@ -454,7 +454,8 @@ def test_demo(exported, tmp_path, capsys, monkeypatch):
     assert adapt.main([str(exported), "--calls", "3", "--out", str(out)]) == 0
     assert "of 3 calls within budget" in capsys.readouterr().out
     for option, value in (("calls", "0"), ("batch", "-1"), ("periods", "-2")):
-        with pytest.raises(UsageError, match=f"`{option}` must be positive"):
-            adapt.main([str(exported), f"--{option}", value])
+        with pytest.raises(SystemExit) as ended:
+            adapt.main([str(exported), f"--{option}={value}"])
+        assert ended.value.code == 2 and f"--{option}: must be a positive" in capsys.readouterr().err
     with pytest.raises(UsageError, match="must be the folder of an export"):
         adapt.main([str(tmp_path)])

@@ -29,12 +29,12 @@ _AXES = ("resolution", "width_mult", "exit", "subnet")
 def finish_table(opened: OpenedRun, facts: Mapping[str, Any]) -> None:
     """Measure and time every setting of a run that was trained; write its table and plot, print it.
 
-    What the table held of further settings, calibrated for the same checkpoint, stays.
+    Rows that were calibrated for the same checkpoint stay as they are; those of other checkpoints go.
     """
     table, old = measure(opened, repeats=30), opened.run.read_table()["rows"]
-    own, mark = {row["setting"] for row in table["rows"]}, f"{opened.checkpoint_name}, "
-    kept = [row for row in old if row["setting"] not in own and str(row.get("calibrated")).startswith(mark)]
-    table = {**table, **facts, "rows": [*table["rows"], *kept]}
+    kept = {row["setting"]: row for row in old if str(row.get("calibrated")).split(",")[0] == opened.checkpoint_name}
+    rows = {row["setting"]: row for row in table["rows"]}
+    table = {**table, **facts, "rows": list({**rows, **kept}.values())}
     save(table, opened.run.table)
     plot_table(table, opened.run.plot, opened.run.name)
     show_table(table)
