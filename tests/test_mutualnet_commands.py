@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import DATA
+from tests.models.test_mutualnet import small
 from tests.reference import fill
 from tests.tasks.fakes import classification
 from tfres import adapt, cli, evaluate, export, table, train
@@ -15,6 +16,7 @@ from tfres.errors import RecipeError
 from tfres.evaluation import requests
 from tfres.evaluation.opened import open_run
 from tfres.families.networks import load_network
+from tfres.objectives import MutualLearning
 from tfres.run import Run
 
 OPTIONS = ["--arch", "mutual_wideresnet10_2", "--model.widths", "[8, 16, 24, 32]", "--sizes", "16", "12", "--fake"]
@@ -44,8 +46,13 @@ def test_training_writes_every_term(run):
 def test_a_step_runs_the_largest_the_smallest_and_random_widths(tmp_path):
     """However many widths have statistics of their own; all of them only where norms are private to the width."""
     three = ["--model.width_mults", "[1.0, 0.75, 0.5]", "--model.width_range", "[0.5, 1.0]", "--training.steps_per_epoch", "1"]
-    assert train.main([*OPTIONS, "--kd", *three, "--objective.random_widths", "1", "--run", str(tmp_path / "run")]) == 0
-    assert _terms(Run(tmp_path / "run")) == {"cross_entropy", "distillation_w0.5", "distillation_random1", "weight_decay"}
+    with pytest.raises(RecipeError, match="`width_mults` must be both ends of `width_range`"):
+        train.main([*OPTIONS, *three, "--run", str(tmp_path / "run")])  # the one between would keep no statistics
+    network = small(width_mults=(1.0, 0.75, 0.5), width_range=(0.5, 1.0))
+    inputs = {side: tf.zeros([2, side, side, 3]) for side in (16, 12)}
+    objective, task = MutualLearning(kd=True, random_widths=1), classification(5)
+    terms = objective(network, inputs, tf.constant([0, 1]), task, tf.constant([0.5])).terms
+    assert set(terms) == {"cross_entropy", "distillation_w0.5", "distillation_random1"}
     private = ["--model.private", "true", "--run", str(tmp_path / "private")]
     assert train.main([*OPTIONS, "--kd", *three, *private]) == 0
     both = {"distillation_w0.75", "distillation_w0.5"}

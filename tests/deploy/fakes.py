@@ -53,7 +53,9 @@ class Network(tf.Module):
     def at(self, setting):
         return At(index=tf.constant(self.settings.index(setting)))
 
-    def outputs(self, images, at):
+    continuous = False
+
+    def run(self, images, at):
         scale = self.scales[at.index] if at.shares is None else tf.tensordot(at.shares, self.scales, 1)
         features = tf.nn.conv2d(images, tf.cast(self.kernel, images.dtype), 2, "SAME")
         return tf.reduce_mean(features, [1, 2]) * tf.cast(scale, images.dtype)
@@ -61,6 +63,8 @@ class Network(tf.Module):
 
 class AnySideNetwork(Network):
     """The same, between two settings too."""
+
+    continuous = True
 
     def shares(self, resolution):
         small, large = self.settings[-1].resolution, self.settings[0].resolution

@@ -34,13 +34,13 @@ def test_signatures_give_the_networks_outputs(tmp_path, rng):
     loaded, signatures = _opened(_export(tmp_path, network))
     assert set(signatures) == {"serve_r16", "serve_r12", "serve_any", "serve_encoded", "serving_default"}
     for setting in network.settings:
-        expected = network.outputs(task.resized(pictures, network.input_size(setting)), network.at(setting))
+        expected = network.run(task.resized(pictures, network.input_size(setting)), network.at(setting))
         for name in (f"serve_{setting}", *(["serving_default"] if setting == network.settings[0] else [])):
             found = signatures[name](images=pictures)
             np.testing.assert_allclose(found["logits"], expected, rtol=1e-5, atol=1e-6)
             np.testing.assert_array_equal(found["class"], np.argmax(expected, 1))
     picture = _pictures(rng, 1, 14, 14, 3)
-    expected = network.outputs(task.normalised(picture), network.shares(14))
+    expected = network.run(task.normalised(picture), network.shares(14))
     np.testing.assert_allclose(signatures["serve_any"](images=picture)["logits"], expected, rtol=1e-4, atol=1e-6)
     assert loaded
 
@@ -50,7 +50,7 @@ def test_encoded_pictures_are_cut_as_the_task_evaluates(tmp_path, rng):
     encoded = [tf.io.encode_png(_pictures(rng, *size, 3)).numpy() for size in ((16, 16), (40, 30), (9, 11))]
     _, signatures = _opened(_export(tmp_path, network))
     cut = tf.stack([task.evaluation_picture(one, (16, 16)) for one in encoded])
-    expected = network.outputs(task.normalised(cut), network.at(network.settings[0]))
+    expected = network.run(task.normalised(cut), network.at(network.settings[0]))
     found = signatures["serve_encoded"](encoded=tf.constant(encoded))["logits"]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
