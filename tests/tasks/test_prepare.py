@@ -6,7 +6,7 @@ import pytest
 
 from tests.data.test_decoding import _BAD as PICTURES
 from tfres import prepare as verb
-from tfres.errors import DataError, RecipeError, SourceError
+from tfres.errors import DataError, SourceError
 from tfres.tasks.classification import prepare as module
 from tfres.tasks.classification.prepare import prepare
 
@@ -88,5 +88,6 @@ def test_verb(pictures, tmp_path, capsys):
     assert verb.main([str(pictures), str(tmp_path / "records"), "--per-shard", "6"]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines() == ["train 10", "validation 5", "skipped 1"] and "bad.jpg: not a readable picture" in err
-    with pytest.raises(RecipeError, match="`per-shard` must be positive. Received: per-shard=0"):
+    with pytest.raises(SystemExit) as ended:
         verb.main([str(pictures), str(tmp_path / "records"), "--per-shard", "0"])
+    assert ended.value.code == 2 and "--per-shard: must be a positive whole number. Received: '0'" in capsys.readouterr().err
