@@ -90,10 +90,6 @@ class TrainingOptions:
         check(ascending, "milestones", "ascending positive epochs", self.milestones)
         distinct = len(set(self.devices)) == len(self.devices) and min(self.devices or [0]) >= 0
         check(distinct, "devices", "distinct numbers of GPUs", self.devices)
-        used = self.milestones is None or self.schedule == "schedule"
-        check(used, "milestones", "left out unless `schedule` is schedule", self.milestones)
-        used = self.step_epochs == type(self).step_epochs or self.schedule == "step"
-        check(used, "step_epochs", "left out unless `schedule` is step", self.step_epochs)
         check(self.load is None or bool(self.load.strip()), "load", "a run folder or a checkpoint's prefix", self.load)
         check(not (self.load and self.init), "init", "left out when `load` is given", self.init)
         if self.engine == "keras":

@@ -34,6 +34,10 @@ class Recipe:
     def __post_init__(self) -> None:
         parts, batch = max(1, len(self.training.devices)) * self.training.accumulate, self.data.batch_size
         check(batch % parts == 0, "batch_size", f"a multiple of the {parts} parts it is cut into", batch)
+        marks, schedule = self.training.milestones, self.training.schedule
+        check(marks is None or schedule == "schedule", "milestones", "left out unless `schedule` is schedule", marks)
+        epochs, usual = self.training.step_epochs, TrainingOptions.step_epochs
+        check(epochs == usual or schedule == "step", "step_epochs", "left out unless `schedule` is step", epochs)
 
     @classmethod
     def build(cls, task: str, kinds: Mapping[str, type], values: Mapping[str, Any]) -> Recipe:
