@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfres.errors import RecipeError, RunError
 from tfres.families import FAMILIES
-from tfres.families.recipes import family_of, network_options, read_recipe, resolve_network
+from tfres.families.recipes import family_of, network_options, read_recipe
 from tfres.recipe import Recipe
 from tfres.run import Run
 
@@ -54,12 +54,6 @@ def build_network(recipe: Recipe, dtype: Any = None) -> Network:
         raise RecipeError(str(error)) from error
     network.build()
     return network
-
-
-def build_architecture(arch: str, resolutions: list[int] | None = None) -> Network:
-    """A network that no data belong to, with random weights and the preset's classes."""
-    model = {"arch": arch, **({} if resolutions is None else {"resolutions": resolutions})}
-    return build_network(resolve_network(read_recipe({"model": model})))
 
 
 def read_run_recipe(run: Run) -> Recipe:

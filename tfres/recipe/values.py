@@ -114,12 +114,10 @@ def read_value(name: str, value: Any, annotation: Any) -> Any:
     Raises:
         RecipeError: it is of another type; numbers are finite, whole numbers below 2^53.
     """
-    for alternative in _alternatives(annotation):
-        try:
-            return _read(value, alternative)
-        except (TypeError, ValueError, OverflowError):
-            continue
-    raise RecipeError(f"`{name}` must be {words(annotation)}. Received: {shown(value)}.")
+    try:
+        return _one_of(value, annotation)
+    except ValueError as error:
+        raise RecipeError(f"`{name}` must be {words(annotation)}. Received: {shown(value)}.") from error
 
 
 def words(annotation: Any) -> str:
@@ -189,6 +187,7 @@ def _read(value: Any, kind: Any) -> Any:  # noqa: PLR0911, PLR0912
 
 
 def _one_of(value: Any, annotation: Any) -> Any:
+    """The value as the first alternative of an annotation that takes it; ValueError where none does."""
     for alternative in _alternatives(annotation):
         try:
             return _read(value, alternative)
