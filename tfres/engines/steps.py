@@ -91,7 +91,7 @@ class Step:
 
         def forward(setting: Any, after: list[Any]) -> tf.Tensor:
             with tf.control_dependencies(after):  # or the graph would run the settings side by side
-                mine = tf.identity(inputs[setting.resolution])
+                mine = tf.identity(inputs[network.size(setting)])
             return network(mine, setting=setting, training=True)
 
         outputs, last = {}, []

@@ -44,7 +44,7 @@ def served_call(network: Network, task: Task, batch: int = 1) -> Callable[[], An
         batch: pictures per call.
     """
     served, (setting,) = network.served(), network.settings
-    size, at = setting.resolution, served.at(setting)
+    size, at = served.size(setting), served.at(setting)
     height, width = served.input_size(setting)
 
     @tf.function(input_signature=[tf.TensorSpec([batch, height, width, 3], tf.uint8)])

@@ -6,13 +6,13 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from tfres.errors import RecipeError
-from tfres.families import mutualnet, rsnet, san
+from tfres.families import mutualnet, ranet, rsnet, san
 from tfres.families.family import Family
 
 if TYPE_CHECKING:
     from tfres.models.network import Network
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (rsnet.FAMILY, san.FAMILY, mutualnet.FAMILY)}
+FAMILIES: dict[str, Family] = {family.name: family for family in (rsnet.FAMILY, san.FAMILY, mutualnet.FAMILY, ranet.FAMILY)}
 
 __all__ = ["FAMILIES", "Family", "architectures", "find", "from_preset"]
 

@@ -151,8 +151,10 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         return tf.where(count > 0, self.momentum * value + (1 - self.momentum) * mean, value)
 
     def served_form(self, settings: Sequence) -> StackedBatchNorm:
-        """The layer of a served network that knows `settings` by number."""
-        return StackedBatchNorm(settings, self.epsilon, name=self.name, dtype=self.dtype_policy)
+        """The layer of a served network that knows `settings` by number; one for all where it has the one alone."""
+        return StackedBatchNorm(
+            settings if len(self.settings) > 1 else self.settings, self.epsilon, name=self.name, dtype=self.dtype_policy
+        )
 
 
 @tf.keras.saving.register_keras_serializable(package="tfres")

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from quant import At
 from tfres.layers import dtype_policy
+from tfres.layers.serving import served_form
 from tfres.models.backbones import Parts
 from tfres.models.costs import Cost, count_cost
 from tfres.models.layer_names import named_layers, observed
@@ -40,6 +41,7 @@ class Network(tf.keras.Model):
     axes: tuple[str, ...] = ("resolution",)
     continuous = True  # whether it runs at resolutions between its settings', with what is private to these mixed by `shares`
     calibrates_trained = False  # whether a trained setting may have statistics from calibration beside its own
+    private_norms = True  # whether settings have norms of their own, which calibration can measure
 
     def __init__(self, name: str | None = None, dtype: Any = None, trainable: bool = True, **options: Any) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
@@ -71,6 +73,10 @@ class Network(tf.keras.Model):
     def make_classifier(self) -> tf.keras.layers.Layer:
         """The final layer, named "linear"."""
         raise NotImplementedError
+
+    def served_classifier(self, parts: Parts) -> tf.keras.layers.Layer:
+        """The final layer of the served form, whose backbone is made of `parts`."""
+        return served_form(self.classifier, self.settings)
 
     def plain_values(self, setting: Setting, plain: Network) -> dict[str, Any]:
         """Weights of `materialize` that are not this network's weights of the same name: name -> value."""
@@ -136,7 +142,7 @@ class Network(tf.keras.Model):
             training: as in `call`.
         """
         resolved = [self.resolve(setting) for setting in settings]
-        return {setting: self(inputs[setting.resolution], setting=setting, training=training) for setting in resolved}
+        return {setting: self(inputs[self.size(setting)], setting=setting, training=training) for setting in resolved}
 
     def features(
         self, images: Any, setting: Any = None, training: bool | None = None, names: Iterable[str] | None = None
@@ -177,8 +183,16 @@ class Network(tf.keras.Model):
 
     def input_size(self, setting: Any = None) -> tuple[int, int]:
         """Height and width of the pictures at a setting, in pixels."""
-        resolution = self.resolve(setting).resolution
-        return resolution if isinstance(resolution, tuple) else (resolution, resolution)
+        size = self.size(setting)
+        return size if isinstance(size, tuple) else (size, size)
+
+    def size(self, setting: Any = None) -> int | tuple[int, int]:
+        """What the task calls the size of the pictures at a setting: a side in pixels or (height, width)."""
+        return self.resolve(setting).resolution or self.options.resolutions[0]
+
+    def more_costs(self, setting: Any = None) -> dict[str, int]:
+        """Further costs of a setting that the family counts, by name."""
+        return {}
 
     def cost(self, setting: Any = None) -> Cost:
         """Exact MACs, trainable parameters and stored bytes at a setting, counted from the graph."""

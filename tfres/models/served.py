@@ -33,10 +33,10 @@ class ServedNetwork(tf.Module):
         self.continuous = network.continuous
         self._network = _Untracked(network)
         with dtype_policy(network.dtype_policy):
-            self.backbone = network.make_backbone(_served_parts(network.parts(), self.settings))
-            self.classifier = served_form(network.classifier, self.settings)
-        height, width = network.input_size(self.settings[0])
-        self.run(tf.zeros([1, height, width, 3], self.compute_dtype), self.at(self.settings[0]))
+            parts = _served_parts(network.parts(), self.settings)
+            self.backbone = network.make_backbone(parts)
+            self.classifier = network.served_classifier(parts)
+        self.create(tf.zeros([1, *network.input_size(self.settings[0]), 3], self.compute_dtype))
         for inner, copy in ((network.backbone, self.backbone), (network.classifier, self.classifier)):
             layers, copies = named_layers(inner), named_layers(copy)
             for name, served in [("", copy), *copies.items()]:
@@ -66,6 +66,14 @@ class ServedNetwork(tf.Module):
     def input_size(self, setting: Any) -> tuple[int, int]:
         """Height and width of the pictures at a setting."""
         return self._network.value.input_size(setting)
+
+    def size(self, setting: Any) -> Any:
+        """What the task calls the size of the pictures at a setting; see `Network.size`."""
+        return self._network.value.size(setting)
+
+    def create(self, images: tf.Tensor) -> None:
+        """Make all variables by a run."""
+        self.run(images, self.at(self.settings[0]))
 
     def run(self, images: tf.Tensor, at: At) -> tf.Tensor:
         """Logits of normalised images."""

@@ -4,6 +4,7 @@ from tfres.lazy import lazily
 
 _PLACES = {
     "EnsembleDistillation": "tfres.objectives.ensemble_distillation",
+    "ExitsObjective": "tfres.objectives.exits",
     "MutualLearning": "tfres.objectives.mutual_learning",
     "Objective": "tfres.objectives.base",
     "Outcome": "tfres.objectives.base",
