@@ -10,7 +10,7 @@ from tfres.errors import RecipeError
 from tfres.families import Family, find
 from tfres.recipe import Recipe, TrainingOptions, check, partial
 from tfres.recipe.recipe import GROUPS
-from tfres.recipe.values import unknown
+from tfres.recipe.values import fields_of, unknown
 from tfres.tasks import TASKS, find_task
 
 DEFAULT_ARCH, DEFAULT_TASK = "resnet20", "classification"
@@ -99,7 +99,8 @@ def _with_network(recipe: Recipe, family: Family) -> tuple[Recipe, Any]:
     from tfres.models.options import read_options
 
     options = read_options(family.model_options, network_options(recipe))
-    values = {name: value for name, value in options.to_dict().items() if name not in ("classes", "calibrated")}
+    known = fields_of(family.model_options)
+    values = {name: value for name, value in options.to_dict().items() if name in known and name != "classes"}
     return recipe.replace(model=values), options
 
 
