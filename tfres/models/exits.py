@@ -192,6 +192,7 @@ class ExitNetwork(Network):
 
     axes = ("exit",)
     continuous = False
+    joint = True
     private_norms = False
 
     @property
