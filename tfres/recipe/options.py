@@ -169,8 +169,8 @@ class PolicyOptions:
             null with rule reference) or entropy.
         temperatures: logits are first divided by one number per exit that makes probabilities fit the calibration pictures;
             null for true, but false with rule reference.
-        split: calibration (pictures held out from training, see data.holdout) or test (those that are tested on, which flatters
-            the result).
+        split: calibration (pictures held out from training, see data.holdout) or test (those that are tested on: too good
+            results).
         repeats: resamples of the test pictures for the intervals.
     """
 

@@ -158,7 +158,7 @@ class Run:
         return tables.read(self.table, RunError) if self.table.exists() else {"rows": []}
 
     def add_to_table(self, table: tables.Table, stale: Callable[[tables.Row], bool] = lambda row: False) -> tables.Table:
-        """Merge a table into the run's (see `tfres.table.merge`) without its stale rows, whole or not at all; returns the result."""
+        """Merge a table into the run's without its stale rows (see `tfres.table.merge`), whole or not at all."""
         old = self.read_table()
         merged = tables.merge({**old, "rows": [row for row in old["rows"] if not stale(row)]}, table)
         tables.save(merged, self.table)

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tfres.evaluation.early_exit.outcomes import intervals, outcome
+from tfres.evaluation.early_exit.solver import AccuracyError, Solver
+from tfres.evaluation.early_exit.temperature import temperatures
+from tfres.policies import Policy
 
 from tfres.errors import RecipeError
 from tfres.evaluation.early_exit import quality, reference
 from tfres.evaluation.early_exit.collecting import Collected, collect
-from tfres.evaluation.early_exit.outcomes import intervals, outcome
-from tfres.evaluation.early_exit.solver import AccuracyError, Solver
-from tfres.evaluation.early_exit.temperature import temperatures
 from tfres.evaluation.early_exit.timing import leaving_times
 from tfres.models.weights import fingerprint
-from tfres.policies import Policy
 from tfres.table import BudgetError
 
 if TYPE_CHECKING:
