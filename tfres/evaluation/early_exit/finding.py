@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tfres.evaluation.early_exit.outcomes import intervals, outcome
-from tfres.evaluation.early_exit.solver import AccuracyError, Solver
-from tfres.evaluation.early_exit.temperature import temperatures
-from tfres.policies import Policy
 
 from tfres.errors import RecipeError
 from tfres.evaluation.early_exit import quality, reference
 from tfres.evaluation.early_exit.collecting import Collected, collect
+from tfres.evaluation.early_exit.outcomes import intervals, outcome
+from tfres.evaluation.early_exit.solver import AccuracyError, Solver
+from tfres.evaluation.early_exit.temperature import temperatures
 from tfres.evaluation.early_exit.timing import leaving_times
 from tfres.models.weights import fingerprint
+from tfres.policies import Policy
 from tfres.table import BudgetError
 
 if TYPE_CHECKING:
@@ -161,9 +161,12 @@ def _joint(context: _Context, options: PolicyOptions) -> _Searched:
     solver = Solver(context.scores, hits, macs, context.exits, lambda cost: f"{cost / 1e6:.4g} million MACs")
     usual = options.ms is None and options.accuracy is None
     budgets = np.linspace(macs[0], macs[-1], _BUDGETS + 1)[1:].tolist() if usual else []
+    known = set()
     for budget in budgets if options.macs is None else options.macs:
         found = _asked("macs", budget, solver.for_budget)
-        yield f"policy-{budget / 1e6:.4g}M", found.thresholds, {"budget_macs": budget}
+        if options.macs is not None or found.thresholds not in known:  # what was not asked for by name is not repeated
+            yield f"policy-{budget / 1e6:.4g}M", found.thresholds, {"budget_macs": budget}
+        known.add(found.thresholds)
     for accuracy in options.accuracy or []:
         found = _asked("accuracy", accuracy, solver.for_accuracy)
         yield f"policy-{100 * accuracy:g}percent", found.thresholds, {"accuracy": accuracy}
