@@ -63,7 +63,9 @@ def find_policies(opened: OpenedRun, options: PolicyOptions) -> Findings:
             "`policies.split` must be test for a run without pictures held out from training (its data.holdout is 0): "
             "policies are then found on the pictures that they are tested on, which flatters them. Received: calibration."
         )
-    found_on, test = (collect(network, task, opened.source, split) for split in (_split(options), "validation"))
+    splits = ["calibration", "validation"] if options.split == "calibration" else ["validation"]
+    collected = collect(network, task, opened.source, *splits)
+    found_on, test = collected[0], collected[-1]
     score = options.score or ("probability" if options.rule == "reference" else "margin")
     fitted = options.rule != "reference" if options.temperatures is None else options.temperatures
     exact = temperatures(found_on.outputs, found_on.targets)
@@ -97,10 +99,6 @@ def fingerprint_of(network: Any) -> str:
     from tfres.models.weights import weights_by_name
 
     return fingerprint(weights_by_name(network))
-
-
-def _split(options: PolicyOptions) -> str:
-    return "validation" if options.split == "test" else options.split
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
