@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tests.tasks.helpers import opened
-from tfres.tasks.classification.confidence import SCORES, confidence
+from tfres.policies import SCORES
+from tfres.tasks.classification.confidence import confidence
 from tfres.tasks.classification.metrics import Accuracy, correct
 
 

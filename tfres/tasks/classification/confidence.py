@@ -6,9 +6,8 @@ import numbers
 
 import tensorflow as tf
 
+from tfres.policies import SCORES
 from tfres.tasks.classification.losses import precise
-
-SCORES = ("margin", "probability", "entropy")
 
 
 def confidence(outputs: tf.Tensor, score: str, temperature: tf.Tensor | float = 1.0) -> tf.Tensor:
