@@ -63,6 +63,12 @@ def find_policies(opened: OpenedRun, options: PolicyOptions) -> Findings:
             "`policies.split` must be test for a run without pictures held out from training (its data.holdout is 0): "
             "policies are then found on the pictures that they are tested on, which flatters them. Received: calibration."
         )
+    macs = np.array([network.more_costs(f"exit{number}")["macs_sequential"] for number in network.exits])
+    if options.macs and min(options.macs) < macs[0]:  # before anything is run
+        raise RecipeError(
+            f"`macs` must be at least {macs[0] / 1e6:.4g} million, what exit {network.exits[0]} costs. "
+            f"Received: {min(options.macs) / 1e6:.4g} million."
+        )
     splits = ["calibration", "validation"] if options.split == "calibration" else ["validation"]
     collected = collect(network, task, opened.source, *splits)
     found_on, test = collected[0], collected[-1]
@@ -76,7 +82,7 @@ def find_policies(opened: OpenedRun, options: PolicyOptions) -> Findings:
         test=test,
         scores=found_on.scores(task, score, used),
         test_scores=test.scores(task, score, used),
-        macs=np.array([network.more_costs(f"exit{number}")["macs_sequential"] for number in network.exits]),
+        macs=macs,
         times=leaving_times(network, task, repeats=_REPEATS),
         describe={"score": score, "temperatures": used, "exits": network.exits, "network": fingerprint_of(network)},
         split=options.split,
