@@ -70,11 +70,13 @@ def before(folder):
     opened = open_run(folder, with_calibrated=False)
     network = opened.network
 
-    def member(setting):
-        return lambda images: network(images, setting=setting, training=False), setting.resolution
+    settings = [Setting(side, width) for width in ENDS for side in SIDES]
 
-    members = {str(Setting(side, width)): member(Setting(side, width)) for width in ENDS for side in SIDES}
-    return {name: both["top1"] for name, both in Evaluator(opened.task, opened.source, members)().items()}
+    def answers(inputs):
+        return {str(s): network(inputs[s.resolution], setting=s, training=False) for s in settings}
+
+    results = Evaluator(opened.task, opened.source, SIDES, answers)()
+    return {name: both["top1"] for name, both in results.items()}
 
 
 def curves(results):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from tfres.objectives import Objective
     from tfres.tasks import Source, Task
 
-Member = tuple[Callable[[tf.Tensor], tf.Tensor], Any]  # function of normalised images, and the size it wants
+# Function of normalised images by size, giving outputs by the member's name.
+Answers = Callable[[Mapping[Any, tf.Tensor]], Mapping[str, tf.Tensor]]
 
 
 class Evaluator:
@@ -21,20 +22,13 @@ class Evaluator:
     Args:
         task: gives batches, preparation and metrics.
         source: its validation split is evaluated.
-        members: name -> `(function of normalised images, resolution)`.
-        combined: function of the members' outputs, by name, giving further outputs by name.
+        sizes: of the pictures that the members want.
+        answers: see `Answers`.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        source: Source,
-        members: Mapping[str, Member],
-        combined: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]] = lambda outputs: {},
-    ) -> None:
+    def __init__(self, task: Task, source: Source, sizes: Iterable[Any], answers: Answers) -> None:
         self.task, self.source = task, source
-        self._members, self._combined = dict(members), combined
-        self._sizes = list(dict.fromkeys(size for _, size in self._members.values()))
+        self._sizes, self._answers = list(dict.fromkeys(sizes)), answers
         self._metrics: dict[str, Any] = {}
         self._traced: Any = None
 
@@ -59,22 +53,18 @@ class Evaluator:
 
     def _measured(self, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         inputs, targets = self.task.prepare(batch, self._sizes, training=False)
-        outputs = {name: run(inputs[size]) for name, (run, size) in self._members.items()}
-        outputs |= self._combined(outputs)
-        return {name: self.task.metrics().measure(z, targets) for name, z in outputs.items()}
+        return {name: self.task.metrics().measure(z, targets) for name, z in self._answers(inputs).items()}
 
 
 def trained_evaluator(network: Network, task: Task, source: Source, objective: Objective) -> Evaluator:
     """The evaluator of a network at its trained settings, and of what these give together."""
-    settings = {str(setting): setting for setting in network.trained_settings}
+    settings = network.trained_settings
 
-    def member(setting: Any) -> Member:
-        return lambda images: network(images, setting=setting, training=False), setting.resolution
+    def answers(inputs: Mapping[Any, tf.Tensor]) -> dict[str, tf.Tensor]:
+        outputs = network.forward(inputs, settings, training=False)
+        return {str(setting): z for setting, z in outputs.items()} | objective.combined(network, outputs)
 
-    def combined(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return objective.combined(network, {settings[name]: z for name, z in outputs.items()})
-
-    return Evaluator(task, source, {name: member(setting) for name, setting in settings.items()}, combined)
+    return Evaluator(task, source, map(network.size, settings), answers)
 
 
 def metric_names(results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

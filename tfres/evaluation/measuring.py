@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tqdm
@@ -116,7 +116,7 @@ def measure(
             if how.anew:
                 for setting, one in plain.items():
                     with opened.task.explained(opened.source):
-                        made[setting]["pictures"] = calibrate(one, pictures(setting.resolution))
+                        made[setting]["pictures"] = calibrate(one, pictures(network.size_of(setting)))
                     made[setting]["calibrated"] = how.mark(opened)
             if keep:
                 opened.run.add_calibrated(opened.checkpoint_name, _calibrated(plain, privates))
@@ -152,29 +152,28 @@ def _groups(network: Network, settings: Sequence[Setting], how: How) -> list[lis
 def _row(setting: Setting, plain: Network, how: How) -> dict[str, Any]:
     axes = {name: value for name, value in dataclasses.asdict(setting).items() if value is not None}
     way = {} if how.inference is None else {"inference": how.inference}
-    return {"setting": str(setting), **axes, **way, **dataclasses.asdict(plain.cost())}
+    return {"setting": str(setting), **axes, **way, **dataclasses.asdict(plain.cost()), **plain.more_costs()}
 
 
 def _evaluated(
     opened: OpenedRun, plain: dict[Setting, Network], made: dict[Setting, dict[str, Any]], how: How
 ) -> list[dict[str, Any]]:
     """Adds metrics to the rows; returns the rows of what the settings give together."""
-    by_name = {str(setting): setting for setting in plain}
+    network, own = opened.network, how == How()
 
-    def combined(outputs: dict[str, Any]) -> dict[str, Any]:
-        found = {by_name[name]: z for name, z in outputs.items()}
-        return opened.objective.combined(opened.network, found) if how == How() else {}
+    def answers(inputs: Mapping[Any, Any]) -> dict[str, Any]:
+        if own and network.joint:
+            outputs = network.forward(inputs, plain, training=False)
+        else:
+            outputs = {setting: one(inputs[network.size_of(setting)], training=False) for setting, one in plain.items()}
+        further = opened.objective.combined(network, outputs) if own else {}
+        return {str(setting): z for setting, z in outputs.items()} | further
 
-    members = {str(setting): (_answering(one), setting.resolution) for setting, one in plain.items()}
-    results = Evaluator(opened.task, opened.source, members, combined)()
+    results = Evaluator(opened.task, opened.source, map(network.size_of, plain), answers)()
     for setting, row in made.items():
         row |= results.pop(str(setting))
     macs = sum(row["macs"] for row in made.values())
     return [{"setting": name, **result, "macs": macs} for name, result in results.items()]
-
-
-def _answering(network: Network) -> Callable[[Any], Any]:
-    return lambda images: network(images, training=False)
 
 
 def _calibrated(plain: dict[Setting, Network], privates: dict[Setting, Private | None]) -> dict[Setting, Private]:

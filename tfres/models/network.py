@@ -39,8 +39,10 @@ class Network(tf.keras.Model):
 
     Options: type = NetworkOptions
     axes: tuple[str, ...] = ("resolution",)
+    exits: tuple[int, ...] = ()  # numbers of the exits, ascending, where the settings are exits
     continuous = True  # whether it runs at resolutions between its settings', with what is private to these mixed by `shares`
     calibrates_trained = False  # whether a trained setting may have statistics from calibration beside its own
+    joint = False  # whether one pass gives the outputs of several settings
     private_norms = True  # whether settings have norms of their own, which calibration can measure
 
     def __init__(self, name: str | None = None, dtype: Any = None, trainable: bool = True, **options: Any) -> None:
@@ -188,7 +190,11 @@ class Network(tf.keras.Model):
 
     def size(self, setting: Any = None) -> int | tuple[int, int]:
         """What the task calls the size of the pictures at a setting: a side in pixels or (height, width)."""
-        return self.resolve(setting).resolution or self.options.resolutions[0]
+        return self.size_of(self.resolve(setting))
+
+    def size_of(self, setting: Setting) -> int | tuple[int, int]:
+        """The same of any `Setting`, also one that is none of `settings`."""
+        return setting.resolution or self.options.resolutions[0]
 
     def more_costs(self, setting: Any = None) -> dict[str, int]:
         """Further costs of a setting that the family counts, by name."""
