@@ -107,8 +107,8 @@ def markdown(results):
             ]
             text.append(f"| {' | '.join(cells)} |")
     text.append(
-        f"\nTop-1 in percent on CIFAR-10's 10,000 test pictures, {results['epochs']} passes over 45,000, one seed; policies found "
-        "on the other 5,000. Others: the best ResNet-20 trained alone or MutualNet with at most as many multiply-adds. "
+        f"\nTop-1 in percent on CIFAR-10's 10,000 test pictures, {results['epochs']} passes over 45,000, one seed; policies "
+        "found on the other 5,000. Others: the best ResNet-20 trained alone or MutualNet with at most as many multiply-adds. "
         f"{results['machine']}."
     )
     return "\n".join(text) + "\n"

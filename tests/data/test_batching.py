@@ -96,11 +96,6 @@ def test_service_where_nobody_listens():
         batching.over_service(tf.data.Dataset.range(3), f"grpc://127.0.0.1:{port}")
 
 
-def test_service_that_answers():
-    dispatcher = tf.data.experimental.service.DispatchServer()
-    batching.check_service(dispatcher.target)
-
-
 _OPTIONS = [
     ({"batch_size": 0}, "`batch_size` must be a whole number from 1 to 65536. Received: batch_size=0."),
     ({"batch_size": True}, "`batch_size` must be a whole number"),

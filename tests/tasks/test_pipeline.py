@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.tasks.helpers import opened, take
+from tests.tasks.service import data_service
 from tfres.errors import DataError
 from tfres.tasks.classification.prepare import prepare
 
@@ -83,7 +84,7 @@ def test_training_pictures_as_in_evaluation(feed):
     ]
     assert len(labels[0]) == source.train.size and sorted(labels[0]) == sorted(labels[1])
     np.testing.assert_array_equal(labels[1], labels[2])
-    with pytest.raises(ValueError, match="`split` must be train or validation. Received: split='test'"):
+    with pytest.raises(ValueError, match="`split` must be train, validation or calibration. Received: split='test'"):
         task.evaluation_batches(source, [16], "test")
 
 
@@ -134,11 +135,8 @@ def test_mixing_augmentations_mix_the_labels(name):
 
 def test_data_service(pictures):
     """A dispatcher and a worker on loopback prepare the same stream."""
-    service = tf.data.experimental.service
-    dispatcher = service.DispatchServer()
-    worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=dispatcher.target.split("://")[1]))
     expected = take(*opened(pictures), 4, shared=1)
-    _same(take(*opened(pictures, service=dispatcher.target), 4, shared=1), expected)
-    assert worker is not None
-    with pytest.raises(DataError, match="`service` needs picture files"):
-        take(*opened("fake", service=dispatcher.target), 1)
+    with data_service() as address:
+        _same(take(*opened(pictures, service=address), 4, shared=1), expected)
+        with pytest.raises(DataError, match="`service` needs picture files"):
+            take(*opened("fake", service=address), 1)

@@ -52,7 +52,8 @@ def start_run(recipe: Recipe, path: pathlib.Path, action: str = "resume") -> Pla
     if chief:
         if exists and action in ("delete", "backup"):
             getattr(run, action)()
-        facts = {"classes": source.classes, "steps_per_epoch": steps, "pictures": source.size}
+        held_out = 0 if source.calibration is None else source.calibration.size
+        facts = {"classes": source.classes, "steps_per_epoch": steps, "pictures": source.size, "held_out": held_out}
         run.create(recipe.to_dict(), facts)
         run.write_network(describe_network(recipe))
     wait_for_workers(training.strategy)  # the others read what the chief wrote

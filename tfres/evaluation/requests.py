@@ -55,6 +55,8 @@ def evaluate_run(
     _check_exits(opened, calibrate, policies, data)
     try:
         settings = chosen_settings(opened.network, sizes, widths)
+        if modes and opened.network.exits:
+            raise RecipeError("`inference` is for networks of several resolutions. Received: a network with exits.")
         if modes:
             settings = settings if sizes else chosen_settings(opened.network, _between(opened.network), None)
             return _swept(opened, settings, modes, options, keep=current)

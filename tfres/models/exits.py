@@ -155,8 +155,8 @@ class Ways:
         thresholds: Any,
         compact: str,
     ) -> Decision:
-        """From the stage at a place in `exits` on; `before`: outputs of the head before, in a cascade; `waiting` tells which
-        rows have not left yet.
+        """From the stage at a place in `exits` on; `before` has the outputs of the head before, in a cascade, `waiting` tells
+        which rows have not left yet.
         """
         number = self.trunk.exits[place]
         features, state = self.trunk.advance(state, number)

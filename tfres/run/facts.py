@@ -63,9 +63,10 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
     classes = known.get("classes", [])
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise RunError(f"`classes` in {path} must be a list of names. Received: {str(classes)[:80]}.")
-    for name in ("steps_per_epoch", "pictures"):
-        if name in known and not (_is_whole(known[name]) and known[name] > 0):
-            raise RunError(f"`{name}` in {path} must be a positive whole number. Received: {str(known[name])[:80]}.")
+    for name, least in (("steps_per_epoch", 1), ("pictures", 1), ("held_out", 0)):
+        if name in known and not (_is_whole(known[name]) and known[name] >= least):
+            allowed = f"a whole number of at least {least}" if least != 1 else "a positive whole number"
+            raise RunError(f"`{name}` in {path} must be {allowed}. Received: {str(known[name])[:80]}.")
     return known
 
 

@@ -13,6 +13,7 @@ from tfres.errors import DataError
 
 if TYPE_CHECKING:
     from tfres.models.exits import ExitNetwork
+    from tfres.settings import Setting
     from tfres.tasks import Source, Task
 
 _AT_ONCE = 2048  # pictures whose scores are computed together
@@ -47,13 +48,13 @@ class Collected:
         return np.stack(rows)
 
 
-def collect(network: ExitNetwork, task: Task, source: Source, split: str) -> Collected:
-    """Run a network at all exits over a split.
+def collect(network: ExitNetwork, task: Task, source: Source, *splits: str) -> list[Collected]:
+    """Run a network at all exits over splits.
 
     Args:
         network: built.
         task, source: whose pictures.
-        split: "calibration" or "validation" (the pictures that are tested on).
+        splits: "calibration" or "validation" (the pictures that are tested on).
 
     Raises:
         DataError: no such pictures, or ones that cannot be read; outputs that are not finite, with exit and number.
@@ -66,15 +67,22 @@ def collect(network: ExitNetwork, task: Task, source: Source, split: str) -> Col
         outputs = [tf.cast(found[setting], tf.float32) for setting in settings]
         return tf.stack(outputs), targets, tf.stack([task.correct(z, targets) for z in outputs])
 
-    traced, parts = None, []
-    with task.explained(source):
-        for batch in task.evaluation_batches(source, [size], split=split):
-            if traced is None:
-                specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), batch)
-                traced = tf.function(answers).get_concrete_function(specs)
-            parts.append([value.numpy() for value in traced(batch)])
-    outputs, targets, hits = zip(*parts, strict=True)
-    collected = Collected(np.concatenate(outputs, 1), np.concatenate(targets), np.concatenate(hits, 1))
+    traced, found = None, []
+    for split in splits:
+        parts = []
+        with task.explained(source):
+            for batch in task.evaluation_batches(source, [size], split=split):
+                if traced is None:
+                    specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), batch)
+                    traced = tf.function(answers).get_concrete_function(specs)
+                parts.append([value.numpy() for value in traced(batch)])
+        outputs, targets, hits = zip(*parts, strict=True)
+        found.append(Collected(np.concatenate(outputs, 1), np.concatenate(targets), np.concatenate(hits, 1)))
+        _check_finite(found[-1], settings)
+    return found
+
+
+def _check_finite(collected: Collected, settings: list[Setting]) -> None:
     for setting, row in zip(settings, collected.outputs, strict=True):
         wrong = np.count_nonzero(~np.isfinite(row).reshape(len(row), -1).all(1))
         if wrong:
@@ -82,4 +90,3 @@ def collect(network: ExitNetwork, task: Task, source: Source, split: str) -> Col
                 f"Outputs must be finite numbers. Received: infinite or not-a-number outputs for {wrong} of {len(row)} "
                 f"pictures at {setting}."
             )
-    return collected

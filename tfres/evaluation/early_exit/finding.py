@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tfres.evaluation.early_exit.outcomes import intervals, outcome
-from tfres.evaluation.early_exit.solver import AccuracyError, Solver
-from tfres.evaluation.early_exit.temperature import temperatures
-from tfres.policies import Policy
 
 from tfres.errors import RecipeError
 from tfres.evaluation.early_exit import quality, reference
 from tfres.evaluation.early_exit.collecting import Collected, collect
+from tfres.evaluation.early_exit.outcomes import intervals, outcome
+from tfres.evaluation.early_exit.solver import AccuracyError, Solver
+from tfres.evaluation.early_exit.temperature import temperatures
 from tfres.evaluation.early_exit.timing import leaving_times
 from tfres.models.weights import fingerprint
+from tfres.policies import Policy
 from tfres.table import BudgetError
 
 if TYPE_CHECKING:
@@ -63,7 +63,15 @@ def find_policies(opened: OpenedRun, options: PolicyOptions) -> Findings:
             "`policies.split` must be test for a run without pictures held out from training (its data.holdout is 0): "
             "policies are then found on the pictures that they are tested on, which flatters them. Received: calibration."
         )
-    found_on, test = (collect(network, task, opened.source, split) for split in (_split(options), "validation"))
+    macs = np.array([network.more_costs(f"exit{number}")["macs_sequential"] for number in network.exits])
+    if options.macs and min(options.macs) < macs[0]:  # before anything is run
+        raise RecipeError(
+            f"`macs` must be at least {macs[0] / 1e6:.4g} million, what exit {network.exits[0]} costs. "
+            f"Received: {min(options.macs) / 1e6:.4g} million."
+        )
+    splits = ["calibration", "validation"] if options.split == "calibration" else ["validation"]
+    collected = collect(network, task, opened.source, *splits)
+    found_on, test = collected[0], collected[-1]
     score = options.score or ("probability" if options.rule == "reference" else "margin")
     fitted = options.rule != "reference" if options.temperatures is None else options.temperatures
     exact = temperatures(found_on.outputs, found_on.targets)
@@ -74,7 +82,7 @@ def find_policies(opened: OpenedRun, options: PolicyOptions) -> Findings:
         test=test,
         scores=found_on.scores(task, score, used),
         test_scores=test.scores(task, score, used),
-        macs=np.array([network.more_costs(f"exit{number}")["macs_sequential"] for number in network.exits]),
+        macs=macs,
         times=leaving_times(network, task, repeats=_REPEATS),
         describe={"score": score, "temperatures": used, "exits": network.exits, "network": fingerprint_of(network)},
         split=options.split,
@@ -97,10 +105,6 @@ def fingerprint_of(network: Any) -> str:
     from tfres.models.weights import weights_by_name
 
     return fingerprint(weights_by_name(network))
-
-
-def _split(options: PolicyOptions) -> str:
-    return "validation" if options.split == "test" else options.split
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -161,9 +165,12 @@ def _joint(context: _Context, options: PolicyOptions) -> _Searched:
     solver = Solver(context.scores, hits, macs, context.exits, lambda cost: f"{cost / 1e6:.4g} million MACs")
     usual = options.ms is None and options.accuracy is None
     budgets = np.linspace(macs[0], macs[-1], _BUDGETS + 1)[1:].tolist() if usual else []
+    known = set()
     for budget in budgets if options.macs is None else options.macs:
         found = _asked("macs", budget, solver.for_budget)
-        yield f"policy-{budget / 1e6:.4g}M", found.thresholds, {"budget_macs": budget}
+        if options.macs is not None or found.thresholds not in known:  # what was not asked for by name is not repeated
+            yield f"policy-{budget / 1e6:.4g}M", found.thresholds, {"budget_macs": budget}
+        known.add(found.thresholds)
     for accuracy in options.accuracy or []:
         found = _asked("accuracy", accuracy, solver.for_accuracy)
         yield f"policy-{100 * accuracy:g}percent", found.thresholds, {"accuracy": accuracy}

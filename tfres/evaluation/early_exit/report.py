@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tfres.evaluation.early_exit.outcomes import taken
 
+from tfres.evaluation.early_exit.outcomes import taken
 from tfres.files import write_json
 from tfres.machine import machine
 from tfres.plots import plotted

@@ -42,7 +42,7 @@ def explained(source: Source) -> Iterator[None]:
         sure = isinstance(error, (tf.errors.DataLossError, UnicodeDecodeError))
         if not sure and not _OF_PICTURES.search(str(error)):
             raise
-        for split in (source.train, source.validation):
+        for split in source.splits.values():
             faults = find_faults(split)
             if faults:
                 raise unusable(faults) from None

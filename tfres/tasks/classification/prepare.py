@@ -47,10 +47,8 @@ def prepare(
     if per_shard < 1:
         raise ValueError(f"`per_shard` must be positive. Received: per_shard={per_shard}.")
     out, unreadable = pathlib.Path(out), []
-    source = open_folder(pathlib.Path(folder), unreadable)
-    plans = {
-        name: _plan(split, name, per_shard) for name, split in (("train", source.train), ("validation", source.validation))
-    }
+    source = open_folder(pathlib.Path(folder), unreadable, calibration=True)
+    plans = {name: _plan(split, name, per_shard) for name, split in source.splits.items()}
     shards = [shard for plan in plans.values() for shard in plan]
     digest = hashlib.sha256(json.dumps(shards).encode()).hexdigest()
     state = _read_state(out / _STATE, digest)
