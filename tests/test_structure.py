@@ -12,6 +12,7 @@ NAMES = {
     "rsnet": re.compile(r"rsnet", re.IGNORECASE),
     "san": re.compile(r"(?<![a-zA-Z])san(?![a-z])|SAN"),
     "mutualnet": re.compile(r"mutualnet", re.IGNORECASE),
+    "ranet": re.compile(r"ranet", re.IGNORECASE),
     "classification": re.compile(r"classification", re.IGNORECASE),
 }
 # Rooms of a family or a task, and the places outside of them that may name it.
@@ -19,6 +20,7 @@ ROOMS = {
     "rsnet": ("tfres/models/rsnet/", "tfres/families/rsnet.py", "tfres/convert/rsnet.py", "tfres/convert/rsnet_quant.py"),
     "san": ("tfres/models/san/", "tfres/families/san.py", "tfres/convert/san.py"),
     "mutualnet": ("tfres/models/mutualnet/", "tfres/families/mutualnet.py", "tfres/convert/mutualnet.py"),
+    "ranet": ("tfres/models/ranet/", "tfres/families/ranet.py", "tfres/convert/ranet.py"),
     "classification": ("tfres/tasks/classification/",),
 }
 TABLES = {
@@ -35,9 +37,11 @@ ELSEWHERE = {
     },
     "san": TABLES,
     "mutualnet": {**TABLES, **OPTIONS},
+    "ranet": {**TABLES, **OPTIONS},
     "classification": {
         "tfres/tasks/__init__.py": "the table of tasks",
         "tfres/families/recipes.py": "the task of a recipe that says nothing",
+        "tfres/families/ranet.py": "the one task whose outputs tell how sure they are",
     },
 }
 

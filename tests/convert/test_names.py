@@ -26,6 +26,7 @@ def _mutualnet(settings):
         ("mutualnet", "mutualnet_s_mobilenet_v2"),
         ("mutualnet", "mutualnet_autoslim_mobilenet_v1"),
         ("mutualnet", "mutualnet_wideresnet_10_2"),
+        ("ranet", "ranet_cifar10_s123_lg2"),
     ],
 )
 def test_every_name_of_the_authors(golden, family, file):
@@ -33,6 +34,8 @@ def test_every_name_of_the_authors(golden, family, file):
     reference = golden(file)
     if family == "mutualnet":
         arch, options = _mutualnet(reference["settings"])
+    elif family == "ranet":
+        arch, options = "RANet", reference["settings"]
     elif family == "rsnet_quant":
         arch, options = "resnet18", {"sizes": [96, 64, 32], "mode": "preact", "qw": 2, "qa": 2}
     else:
@@ -53,8 +56,8 @@ def test_one_signature():
     for family in FAMILIES:
         module = load_family(family)
         first, *others = inspect.signature(module.names).parameters
-        assert first == "arch" and set(module.OPTIONS) <= set(others)
-        assert module.FAMILY in ("rsnet", "san", "mutualnet")
+        assert first == "arch" and set(module.OPTIONS) <= set(others) or others == ["options"]
+        assert module.FAMILY in ("rsnet", "san", "mutualnet", "ranet")
 
 
 def test_names_of_pretrained_weights():

@@ -20,7 +20,7 @@ class Case:
     """A network to check.
 
     arch: of the preset. options: that make it tiny. exact: outputs of the served form are equal bit for bit. plain: those of
-    the materialised form are. objective: fields of its training.
+    the materialised form are. objective: fields of its training. final: name of the final layer at the last of its settings.
     """
 
     arch: str
@@ -28,6 +28,7 @@ class Case:
     exact: bool = True
     plain: bool = True
     objective: dict = dataclasses.field(default_factory=dict)
+    final: str = "linear"
 
     def make(self, dtype=None, **more):
         """The built network."""
@@ -111,9 +112,9 @@ def _features(case, network):
     assert list(maps) == sorted(maps) and len(maps) > 1
     for stride, features in maps.items():
         assert features.shape[0] == 2 and features.shape[1] in (height // stride, -(-height // stride))
-    assert {"backbone", "linear"} <= set(network.layer_names())
-    named = network.features(images, setting, names=["linear"])
-    np.testing.assert_array_equal(named["linear"], network(images, setting=setting))
+    assert {"backbone", case.final} <= set(network.layer_names())
+    named = network.features(images, setting, names=[case.final])
+    np.testing.assert_array_equal(named[case.final], network(images, setting=setting))
 
 
 def _trains(case, network):
@@ -125,7 +126,7 @@ def _trains(case, network):
     result = training_step(network, task, objective, MomentumSGD(0.01), batch)
     assert np.all(np.isfinite([float(term) for term in result.terms.values()])) and len(result.terms) > 1
     assert set(result.gradients) == {v.name.removesuffix(":0") for v in network.trainable_variables}
-    trained = [str(setting) for setting in network.trained_settings]
+    trained = [str(setting) for setting in network.trained_settings] if network.private_norms else ["all"]
     moving = {name for name, change in result.updates.items() if "moving_mean" in name and np.any(change)}
     widths = [str(dataclasses.replace(Setting.parse(name), resolution=None)) for name in trained if "-" in name]
     for name in widths or trained:

@@ -13,6 +13,17 @@ MOBILE = {"resolutions": [32, 24], "classes": 5, "width_mult": 0.125}
 LOW_BIT = {"weight_bits": 2, "activation_bits": 2}
 SLIM = {"resolutions": [32, 24], "classes": 5, "width_range": [0.125, 0.25], "minimum": 8}
 KD = {"kd": True}
+EXITS = {
+    "resolutions": [16],
+    "classes": 5,
+    "scales": [1, 2],
+    "channel_factors": [2, 1],
+    "bottleneck_factors": [2, 1],
+    "channels": 4,
+    "growth": 4,
+    "blocks": 1,
+    "step": 1,
+}
 
 CASES = {
     "basic float": Case("resnet20", {**RESIDUAL, "mode": "float"}, objective=KD),
@@ -56,9 +67,22 @@ CASES = {
         exact=False,
         plain=False,
     ),
+    "exits": Case("ranet_cifar", EXITS, final="heads/exit1/linear", objective={"distillation": 1.0}),
+    "exits low-bit": Case(
+        "ranet_imagenet",
+        {**EXITS, **LOW_BIT, "resolutions": [32], "block_step": 1},
+        final="heads/exit1/linear",
+        objective={"equilibrium": True},
+    ),
+    "exits in a cascade": Case(
+        "ranet_imagenet",
+        {**EXITS, "resolutions": [32], "block_step": 1, "cascade": True, "stem_init": "fan_out"},
+        final="heads/exit1/linear",
+        objective={"exit_weights": [0.5, 1.0]},
+    ),
 }
 # One of each family, where kinds make no difference.
-FEW = ("basic preact", "generated basic", "slim wide")
+FEW = ("basic preact", "generated basic", "slim wide", "exits")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -79,7 +103,7 @@ def test_distribution(name, rng):
 
 def test_every_kind_of_every_family_is_checked():
     def kind(arch, options):
-        return options.get("kind", arch), bool(options.get("private")), bool(options.get("channel_lists"))
+        return options.get("kind", options.get("stem")), bool(options.get("private")), bool(options.get("channel_lists"))
 
     checked = {(case.arch, kind(case.arch, dict(_preset(case.arch)))) for case in CASES.values()}
     kinds = {found for _, found in checked}
@@ -143,6 +167,29 @@ BAD = {
         "private": (1, "x"),
         "channel_lists": ({"a": []}, {"a": [0]}, {"a": [1.5]}, {"a": "x"}, {"-": [4]}, 3),
     },
+    "ranet_cifar": {
+        **ARGUMENTS,
+        "resolutions": (*ARGUMENTS["resolutions"], [32, 24]),
+        "calibrated": (*ARGUMENTS["calibrated"], ["exit1"]),
+        "scales": ([], [0, 1], [2, 1], [1, 17], [1] * 9, [1.5], "x", 3),
+        "channel_factors": ([], [1, 1], [4, 2, 0], [4, 2, 65], "x", 3),
+        "bottleneck_factors": ([], [1, 1], [4, 2, -1], "x", 3),
+        "blocks": (*NUMBER, 17),
+        "block_step": (*NUMBER, 17),
+        "step": (*NUMBER, 65),
+        "step_mode": ("odd", 3),
+        "channels": (*NUMBER, 10**4),
+        "growth": (*NUMBER, 10**4, 1024),
+        "reduction": (0, 1, -0.5, 0.001, "x", float("nan")),
+        "compression": (0, 1, 2, "x", float("nan")),
+        "stem": ("mnist", 3),
+        "stem_init": ("zeros", 3),
+        "exits": ([], [0], [7], [1, 1], [1.5], "x", 3),
+        "cascade": (1, "yes"),
+        "chained": (["exit1"], ["x"], 3),
+        "weight_bits": (*NUMBER, 9),
+        "activation_bits": (*NUMBER, 9),
+    },
 }
 
 
@@ -198,10 +245,10 @@ def test_bad_images(name, images, networks):
 @pytest.mark.parametrize("name", FEW)
 def test_bad_settings_and_names(name, networks):
     network, images = networks[name], np.zeros([1, 16, 16, 3], "f")
-    for setting in ("x", -1, 0, 1.5, "exit3", "neta", object(), [16]):
+    for setting in ("x", -1, 0, 1.5, "exit9", "neta", object(), [16]):
         with pytest.raises(ValueError, match="setting|Setting"):
             network(images, setting=setting)
-    with pytest.raises(ValueError, match="`names` must be names of layers. .* Did you mean 'backbone/"):
+    with pytest.raises(ValueError, match="`names` must be names of layers. .* Did you mean 'backbone"):
         network.features(images, names=["backbone/conv_0"])
     with pytest.raises(ValueError, match="`names` must be"):
         network.features(images, names=["nothing at all"])

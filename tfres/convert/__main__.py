@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from tfres.cli import Parser, run_main, whole
 
 _OPTIONS = ("sizes", "widths", "width_range", "mode", "qw", "qa")
@@ -22,8 +24,17 @@ def make_parser() -> Parser:
     parser.add_argument("--mode", help="rsnet_quant: resnet, preact or preact_typeA; default: seen there")
     parser.add_argument("--qw", type=whole, help="rsnet_quant: bits of weights; default: seen in the tensors")
     parser.add_argument("--qa", type=whole, help="rsnet_quant: bits of activations; default: seen in the tensors")
+    text = "ranet: an argument of the network or of its authors' program; default: seen in the tensors"
+    parser.add_argument("--option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help=text)
     parser.add_argument("--data", default="none", help="pictures that the run is evaluated on by default")
     return parser
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value) or name in ("family", "arch", "checkpoint", "out", "data"):
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, such as scale_list=1-2-3. Received: {text!r}")
+    return name, value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     from tfres.convert.to_run import convert_to_run
 
     given = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
+    given |= dict(arguments.option)
     run = convert_to_run(arguments.family, arguments.arch, arguments.checkpoint, arguments.out, data=arguments.data, **given)
     print(run.path)
     return 0

@@ -165,7 +165,9 @@ class Ways:
         here = Decision(outputs, tf.fill(tf.shape(score), number), score)
         if number == self.trunk.exits[-1]:
             return here
-        stays = waiting & ~(score >= tf.cast(thresholds[place], score.dtype))
+        leaves = score >= tf.cast(thresholds[place], score.dtype)
+        # (graphs would turn "not at least" into "less", which is false for a score that is NaN)
+        stays = tf.where(leaves, tf.zeros_like(waiting), waiting)
         carried = (state, (outputs,) if self.heads.cascade else (), stays)
         gathers = compact == "every" or compact == "borders" and number in self.trunk.borders
         rows = tf.where(stays)[:, 0] if gathers else tf.range(tf.size(stays, tf.int64))
@@ -280,7 +282,7 @@ class ExitNetwork(Network):
         if compact not in COMPACTIONS:
             raise ValueError(f"`compact` must be one of {', '.join(COMPACTIONS)}. Received: compact={compact!r}.")
         policy.check_for(self.exits)
-        thresholds = [float("inf") if value is None else value for value in policy.thresholds]
+        thresholds = [float("nan") if value is None else value for value in policy.thresholds]  # no score is at least NaN
 
         def confidence(place: int, outputs: tf.Tensor) -> tf.Tensor:
             return task.confidence(outputs, policy.score, policy.temperatures[place])

@@ -140,9 +140,9 @@ class Stem(tf.keras.layers.Layer):
         super().__init__(name=name)
         self.pooled = kind == "imagenet"
         kernel_size, stride = (7, 2) if self.pooled else (3, 1)
-        initial = _uniform(3 * kernel_size**2) if uniform else {}
-        biased = {"use_bias": True, **({"bias_initializer": initial["kernel_initializer"]} if uniform else {})}
-        first = {**initial, **(biased if self.pooled else {})}
+        first = _uniform(3 * kernel_size**2) if uniform else {}
+        if self.pooled:  # the bias has an initializer of its own: one that is called twice gives the same numbers
+            first |= {"use_bias": True, **(_uniform(3 * kernel_size**2, "bias") if uniform else {})}
         self.units = [Unit(parts, widths[0], kernel_size, stride, "unit1", first=True, **first)]
         for number, (inputs, width, stride) in enumerate(zip(widths, widths[1:], strides[1:], strict=False), 2):
             initial = _uniform(9 * inputs) if uniform else {}
@@ -158,10 +158,10 @@ class Stem(tf.keras.layers.Layer):
         return bases
 
 
-def _uniform(inputs: int) -> dict[str, Any]:
+def _uniform(inputs: int, name: str = "kernel") -> dict[str, Any]:
     """Initial values between -1/sqrt(inputs) and 1/sqrt(inputs)."""
     limit = 1 / math.sqrt(inputs)
-    return {"kernel_initializer": tf.keras.initializers.RandomUniform(-limit, limit)}
+    return {f"{name}_initializer": tf.keras.initializers.RandomUniform(-limit, limit)}
 
 
 class Head(tf.keras.layers.Layer):

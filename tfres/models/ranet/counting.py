@@ -20,23 +20,29 @@ CIFAR_HEAD = 128  # channels of a head's convolutions with the CIFAR stem
 
 def macs(options: RANetOptions, exit_number: int) -> int:
     """Multiply-adds of one picture that goes through all heads up to an exit."""
-    return _Count(options).until(exit_number)[0]
+    return _Count(options).until(exit_number).macs
+
+
+def params(options: RANetOptions, exit_number: int) -> int:
+    """Trainable numbers of what such a picture goes through."""
+    return _Count(options).until(exit_number).params
 
 
 def operations(options: RANetOptions, exit_number: int) -> int:
     """Operations of one picture that goes through all heads up to an exit, by the reference's count."""
-    return sum(_Count(options).until(exit_number))
+    count = _Count(options).until(exit_number)
+    return count.macs + count.other
 
 
 class _Count:
-    """Adds up multiply-adds and other operations of one pass."""
+    """Adds up multiply-adds, other operations and trainable parameters of one pass."""
 
     def __init__(self, options: RANetOptions) -> None:
         self.options = options
-        self.macs = self.other = 0
+        self.macs = self.other = self.params = 0
 
-    def until(self, exit_number: int) -> tuple[int, int]:
-        """Multiply-adds and other operations up to an exit."""
+    def until(self, exit_number: int) -> _Count:
+        """All of it up to an exit."""
         bases, kept = self._stem(), []
         below, blocks_below, blocks, side = [], [], [], 0
         for block in lay_out(self.options):
@@ -52,10 +58,11 @@ class _Count:
                 self._head(block, side)
             if block.exit == exit_number:
                 break
-        return self.macs, self.other
+        return self
 
     def _unit(self, inputs: int, channels: int, kernel: int, side: int) -> None:
-        """A convolution with outputs of this side, and its ReLU."""
+        """A convolution with outputs of this side, its norm and ReLU."""
+        self.params += inputs * channels * kernel**2 + 2 * channels
         self.macs += inputs * channels * kernel**2 * side**2
         self.other += channels * side**2
 
@@ -66,6 +73,7 @@ class _Count:
         if options.stem == "imagenet":
             self._unit(3, widths[0], 7, halved(options.resolutions[0]))
             self.other += 9 * widths[0] * sides[0] ** 2
+            self.params += widths[0]  # the bias
         else:
             self._unit(3, widths[0], 3, sides[0])
         for inputs, channels, side in zip(widths, widths[1:], sides[1:], strict=False):
@@ -102,3 +110,4 @@ class _Count:
         self.other += quarter**2 * channels  # the mean; 2x2 pooling to one pixel is the same number
         self.macs += (channels + further) * options.classes
         self.other += options.classes
+        self.params += (channels + further + 1) * options.classes
