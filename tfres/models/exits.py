@@ -162,13 +162,14 @@ class Ways:
         if number == self.trunk.exits[-1]:
             return here
         stays = waiting & ~(score >= tf.cast(thresholds[place], score.dtype))
-        carried = (state, outputs if self.heads.cascade else None, stays)
+        carried = (state, [outputs] if self.heads.cascade else [], stays)
         gathers = compact == "every" or compact == "borders" and number in self.trunk.borders
         rows = tf.where(stays)[:, 0] if gathers else tf.range(tf.size(stays, tf.int64))
 
         def further() -> Decision:
             rest = tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), carried) if gathers else carried
-            return self._rest(place + 1, *rest, confidence, thresholds, compact)
+            state, before, waiting = rest
+            return self._rest(place + 1, state, before[0] if before else None, waiting, confidence, thresholds, compact)
 
         def nothing() -> Decision:
             return tf.nest.map_structure(lambda tensor: tensor[:0] if gathers else tensor, here)

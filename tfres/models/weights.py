@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,15 @@ def variable_name(variable: tf.Variable) -> str:
 def weights_by_name(model: tf.Module) -> dict[str, np.ndarray]:
     """All weights of a model as arrays by name."""
     return {variable_name(variable): variable.numpy() for variable in model.weights}
+
+
+def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
+    """Hex digest that equal weights of equal names have in common and others do not."""
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.dtype.name} {value.shape}\n".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(model: tf.Module, prefix: str) -> None:
