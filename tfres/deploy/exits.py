@@ -1,24 +1,16 @@
-"""Signatures of a network with exits, made of one graph per stage and head that all of them call.
-
-These graphs hold the weights as constants: a call then takes no thousand handles of variables through every branch, which
-costs more than the stages that early exit saves, and norms are folded into convolutions when the graph is loaded.
-"""
+"""Signatures of a network with exits."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-# TensorFlow has no public name for it.
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
 from tfres import table as tables
-from tfres.deploy.signatures import PICTURES, of_encoded, some, some_pictures
+from tfres.deploy.exit_graphs import ExitGraphs
+from tfres.deploy.signatures import PICTURES, of_encoded, some
 from tfres.errors import ExportError
-from tfres.models.exits import Ways
 from tfres.models.weights import fingerprint, weights_by_name
 from tfres.policies import SCORES, Policy, PolicyError
 
@@ -26,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tfres.deploy.signatures import Signatures
-    from tfres.models.exits import ExitNetwork, ServedExits
+    from tfres.models.exits import ExitNetwork
     from tfres.settings import Setting
     from tfres.tasks import Task
 
@@ -45,11 +37,11 @@ def signatures(
         default: policy of `serve_adaptive`; None for neither that nor stages.
     """
     if shared:
-        bodies = dict.fromkeys(chosen, _Body(network.served(), task))
+        bodies = dict.fromkeys(chosen, ExitGraphs(network.served(), task))
     else:
-        bodies = {setting: _Body(network.materialize(setting).served(), task) for setting in chosen}
+        bodies = {setting: ExitGraphs(network.materialize(setting).served(), task) for setting in chosen}
     last = bodies[chosen[0]]
-    made = {f"serve_{setting}": _of_exits(body, [setting]) for setting, body in bodies.items()}
+    made = {f"serve_{setting}": _of_exits(graphs, [setting]) for setting, graphs in bodies.items()}
     made["serving_default"] = largest = made[f"serve_{chosen[0]}"]
     made["serve_encoded"] = of_encoded(task, last.size, lambda images: largest(images=images))
     if shared and len(chosen) > 1:
@@ -61,7 +53,7 @@ def signatures(
 
 
 def default_policy(network: ExitNetwork, table: Mapping[str, Any] | None) -> Policy:
-    """The policy with the best score in a table, of equally good ones the cheapest; without one nobody leaves.
+    """The policy with the best score in a table, of equally good ones the cheapest; without one nobody leaves early.
 
     Raises:
         ExportError: a policy of the table is for other exits or other weights.
@@ -74,7 +66,9 @@ def default_policy(network: ExitNetwork, table: Mapping[str, Any] | None) -> Pol
             try:
                 policy.check_for(exits, weights)
             except PolicyError as error:
-                raise ExportError(f"The row {row['setting']} of the table is of another network: {error} Evaluate again.") from None
+                raise ExportError(
+                    f"The row {row['setting']} of the table is of another network: {error} Evaluate again."
+                ) from None
             found.append((row.get(tables.score(table)), row.get("macs"), policy))
     rated = [(score, -macs, policy) for score, macs, policy in found if None not in (score, macs)]
     if rated:
@@ -91,103 +85,13 @@ def completed(table: Mapping[str, Any] | None, network: ExitNetwork) -> dict[str
     return {**table, "rows": rows}
 
 
-class _Frozen:
-    """A function traced once, with weights as constants.
-
-    Args:
-        function: of nested tensors.
-        like: the arguments, tensors or specs of these.
-    """
-
-    def __init__(self, function: Callable[..., Any], *like: Any) -> None:
-        self.specs = tf.nest.map_structure(lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), like)
-        traced = tf.function(function).get_concrete_function(*self.specs)
-        self.outputs = traced.structured_outputs
-        self._frozen = convert_variables_to_constants_v2(traced)
-
-    def __call__(self, *args: Any) -> Any:
-        return tf.nest.pack_sequence_as(self.outputs, tf.nest.flatten(self._frozen(*tf.nest.flatten(args))))
-
-
-class _Trunk:
-    """A trunk whose stages are graphs of their own; the state before the first stage are the pictures."""
-
-    def __init__(self, ways: Ways, images: tf.TensorSpec) -> None:
-        trunk = ways.trunk
-        self.exits, self.borders, self.frozen, state = trunk.exits, trunk.borders, {}, images
-
-        def stage(state: Any, number: int) -> Any:
-            state = trunk.begin(state, training=False) if number == trunk.exits[0] else state
-            return trunk.advance(state, number, training=False)
-
-        for number in trunk.exits:
-            self.frozen[number] = _Frozen(functools.partial(stage, number=number), state)
-            state = self.frozen[number].outputs[1]
-
-    def begin(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        return images
-
-    def advance(self, state: Any, number: int, training: bool | None = None) -> tuple[tf.Tensor, Any]:
-        return self.frozen[number](state)
-
-
-class _Heads:
-    """Heads that are graphs of their own."""
-
-    def __init__(self, ways: Ways, trunk: _Trunk) -> None:
-        heads = ways.heads
-        self.cascade, self.needed, self.frozen = heads.cascade, heads.needed, {}
-
-        def head(features: tf.Tensor, before: list[tf.Tensor], number: int) -> tf.Tensor:
-            outputs = heads(features, number, before[0] if before else None, training=False)
-            return tf.cast(outputs, tf.float32)
-
-        before = []
-        for number in trunk.exits:
-            features = trunk.frozen[number].outputs[0]
-            self.frozen[number] = _Frozen(functools.partial(head, number=number), features, before)
-            before = [self.frozen[number].outputs] if self.cascade else []
-
-    def __call__(
-        self, features: tf.Tensor, number: int, before: tf.Tensor | None = None, training: bool | None = None
-    ) -> tf.Tensor:
-        return self.frozen[number](features, [before] if self.cascade and before is not None else [])
-
-
-class _Body:
-    """What the signatures of a network with exits have in common.
-
-    `ways` are those of the network, through graphs that are traced once.
-    """
-
-    def __init__(self, served: ServedExits, task: Task) -> None:
-        self.task, self.size, self._dtype = task, served.input_size(served.settings[0]), served.compute_dtype
-        self.exits = served.exits
-        trunk = _Trunk(served.ways, tf.TensorSpec([None, *self.size, 3], self._dtype))
-        self.ways = Ways(trunk, _Heads(served.ways, trunk))
-        self.prepared = tf.function(self._prepared, input_signature=[PICTURES])
-        self.answer = tf.function(task.answer)
-        self.confidence = tf.function(self._confidence)
-
-    def _prepared(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The pictures as the network takes them, at least one, and how many there are."""
-        images, count = some_pictures(images)
-        images = tf.cast(self.task.resized(images, self.size), self._dtype)
-        return tf.ensure_shape(images, [None, *self.size, 3]), count
-
-    def _confidence(self, outputs: tf.Tensor, score: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
-        """How sure outputs are, by the score of this number."""
-        ways = [functools.partial(self.task.confidence, outputs, name, temperature) for name in SCORES]
-        return tf.switch_case(score, ways)
-
-
-def _of_exits(body: _Body, settings: Sequence[Setting]) -> Callable[..., dict]:
+def _of_exits(graphs: ExitGraphs, settings: Sequence[Setting]) -> Callable[..., dict]:
     """The answer of an exit, or those of several side by side."""
     numbers = sorted(setting.exit for setting in settings)
 
     def serve(images: tf.Tensor) -> Answer:
-        images, count = body.prepared(images)
-        answers = [body.answer(outputs) for _, outputs in body.ways.each(images, numbers)]
+        images, count = graphs.prepared(images)
+        answers = [graphs.answer(outputs) for _, outputs in graphs.ways.each(images, numbers)]
         if len(answers) > 1:
             answers = [{name: tf.stack([answer[name] for answer in answers], 1) for name in answers[0]}]
         return _first(answers[0], count)
@@ -195,9 +99,9 @@ def _of_exits(body: _Body, settings: Sequence[Setting]) -> Callable[..., dict]:
     return tf.function(serve, input_signature=[PICTURES]).get_concrete_function()
 
 
-def _adaptive(body: _Body, policy: Policy) -> Callable[..., dict]:
+def _adaptive(graphs: ExitGraphs, policy: Policy) -> Callable[..., dict]:
     """`serve_adaptive`; TF Serving fills in what a request leaves out of `policy`."""
-    count = len(body.exits)
+    count = len(graphs.exits)
     never = [float("inf") if value is None else value for value in policy.thresholds]
     defaults = tf.constant(never), tf.constant(policy.temperatures), tf.constant(policy.score)
     numbers = [tf.TensorSpec([None], tf.float32, name) for name in ("thresholds", "temperatures")]
@@ -219,14 +123,14 @@ def _adaptive(body: _Body, policy: Policy) -> Callable[..., dict]:
         wanted = f"`score` must be one of {', '.join(SCORES)}. Received:"
         checks.append(tf.debugging.Assert(tf.reduce_any(known), [wanted, score]))
         with tf.control_dependencies(checks):
-            images, pictures = body.prepared(tf.identity(images))
+            images, pictures = graphs.prepared(tf.identity(images))
         number, temperatures = tf.argmax(known, output_type=tf.int32), _sized(temperatures, count)
 
         def confidence(place: int, outputs: tf.Tensor) -> tf.Tensor:
-            return body.confidence(outputs, number, temperatures[place])
+            return graphs.confidence(outputs, number, temperatures[place])
 
-        decision = body.ways.leaving(images, confidence, tf.unstack(_sized(thresholds, count - 1)))
-        return _first({**body.answer(decision.outputs), "exit": decision.exit, "score": decision.score}, pictures)
+        decision = graphs.ways.leaving(images, confidence, tf.unstack(_sized(thresholds, count - 1)))
+        return _first({**graphs.answer(decision.outputs), "exit": decision.exit, "score": decision.score}, pictures)
 
     return adaptive
 
@@ -236,18 +140,18 @@ def _sized(values: tf.Tensor, count: int) -> tf.Tensor:
     return tf.ensure_shape(tf.concat([values, tf.zeros([count])], 0)[:count], [count])
 
 
-def _stage(body: _Body, number: int) -> Callable[..., dict]:
+def _stage(graphs: ExitGraphs, number: int) -> Callable[..., dict]:
     """`serve_stage<number>`: from pictures or the state behind the stage before to the answer and the state."""
-    trunk, heads, place = body.ways.trunk, body.ways.heads, body.exits.index(number)
+    trunk, heads, place = graphs.ways.trunk, graphs.ways.heads, graphs.exits.index(number)
 
     def answered(state: Any, before: list[tf.Tensor], count: tf.Tensor) -> Answer:
         features, state = trunk.advance(state, number)
         outputs = heads(features, number, *before)
-        carried = [] if number == body.exits[-1] else tf.nest.flatten((state, [outputs] if heads.cascade else []))
-        return _first({**body.answer(outputs), **_named(carried)}, count)
+        carried = [] if number == graphs.exits[-1] else tf.nest.flatten((state, [outputs] if heads.cascade else []))
+        return _first({**graphs.answer(outputs), **_named(carried)}, count)
 
     def first(images: tf.Tensor) -> Answer:
-        images, count = body.prepared(images)
+        images, count = graphs.prepared(images)
         return answered(images, [], count)
 
     def further(**states: tf.Tensor) -> Answer:
@@ -256,7 +160,7 @@ def _stage(body: _Body, number: int) -> Callable[..., dict]:
 
     if place == 0:
         return tf.function(first, input_signature=[PICTURES]).get_concrete_function()
-    earlier = body.exits[place - 1]
+    earlier = graphs.exits[place - 1]
     like = (trunk.frozen[earlier].outputs[1], [heads.frozen[earlier].outputs] if heads.cascade else [])
     specs = {name: tf.TensorSpec([None, *one.shape[1:]], one.dtype) for name, one in _named(tf.nest.flatten(like)).items()}
     return tf.function(further).get_concrete_function(**specs)

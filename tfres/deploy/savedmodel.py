@@ -61,7 +61,8 @@ def export_savedmodel(
     Pictures without a pixel and those that `serve_any` does not take are an `InvalidArgumentError` that says what is allowed;
     arrays of another type or rank are refused by TensorFlow.
 
-    Assets: `table.json`, `classes.json`, with `serve_adaptive` also `policy.json`, its default. `assets.extra/files.json` has the digests of all files.
+    Assets: `table.json`, `classes.json`, with `serve_adaptive` also `policy.json`, its default. `assets.extra/files.json` has
+    the digests of all files.
 
     Args:
         network: built.
@@ -116,4 +117,3 @@ def export_savedmodel(
         seal(folder)
 
     return add_version(parent, write)
-
