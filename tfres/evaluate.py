@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tfres.cli import Parser, numbers, options_of, run_main
-from tfres.recipe import EvaluationOptions
+from tfres.cli import Parser, given_fields, numbers, options_of, run_main
+from tfres.recipe import EvaluationOptions, PolicyOptions
 from tfres.settings import INFERENCE
 
 
@@ -32,6 +32,7 @@ def make_parser() -> Parser:
     parser.add_argument("--data", help="other pictures, as for training; default the run's")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_fields("evaluation", EvaluationOptions)
+    parser.add_fields("policies", PolicyOptions)
     return parser
 
 
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tfres.evaluation.report import show_table
     from tfres.evaluation.requests import evaluate_run
 
-    table = evaluate_run(arguments.run, sizes, widths, arguments.inference, arguments.calibrate, options, arguments.data)
+    policies = options_of(arguments, "policies", PolicyOptions) if given_fields(arguments, "policies", PolicyOptions) else None
+    wanted = (sizes, widths, arguments.inference, arguments.calibrate)
+    table = evaluate_run(arguments.run, *wanted, options, arguments.data, policies)
     if arguments.json:
         print(json.dumps(table))
     else:

@@ -6,9 +6,12 @@ import sys
 
 import pytest
 
+from tests.tasks.helpers import options
+from tfres.data.options import DataOptions
 from tfres.errors import RecipeError
 from tfres.tasks import TASKS, find_task
 from tfres.tasks.classification.options import ClassificationData
+from tfres.tasks.classification.task import Classification
 
 _NAN, _INF = math.nan, math.inf
 _BAD = [
@@ -19,6 +22,7 @@ _BAD = [
     *(({"lighting": value}, "`lighting` must be zero or positive, and finite") for value in (-0.1, _INF, _NAN, "0")),
     *(({"smallest_area": value}, "`smallest_area` must be in (0, 1]") for value in (0, -1, 1.1, _NAN, None)),
     *(({"label_smoothing": value}, "`label_smoothing` must be in [0, 1)") for value in (1, -0.1, _NAN, "x")),
+    *(({"holdout": value}, "`holdout` must be in [0, 0.9]") for value in (-0.1, 0.91, 1.0, 1, _NAN, _INF, "x", True, [0.1])),
     *(({"side": value}, "`side` must be a whole number from 1 to 4096") for value in (0, -1, 4097, 32.0, True)),
     ({"crop": "random"}, "`crop` must be one of pad, reflect, area, none. Received: crop='random'."),
     ({"rules": "opencv"}, "`rules` must be one of torchvision, tensorpack"),
@@ -43,6 +47,15 @@ def test_out_of_range(fields, message):
     with pytest.raises(RecipeError) as caught:
         ClassificationData(**fields)
     assert message in str(caught.value) and "Received: " in str(caught.value)
+
+
+@pytest.mark.parametrize(("given", "resolved"), [(None, 0.0), (0, 0.0), (0.25, 0.25), (0.9, 0.9)])
+def test_holdout_ends_as_a_number_and_is_not_for_other_pictures(given, resolved):
+    data, found = options("fake", holdout=given, side=16), Classification.open(options("fake"), 10)
+    assert data.resolved(found).holdout == resolved
+    assert DataOptions(holdout=given).resolved(None).holdout == resolved
+    other = data.elsewhere("pictures")
+    assert (other.holdout, other.source, other.label_offset, other.side) == (0.0, "pictures", None, 16)
 
 
 def test_tables_and_options_load_without_tensorflow():

@@ -83,7 +83,7 @@ def test_training_pictures_as_in_evaluation(feed):
     ]
     assert len(labels[0]) == source.train.size and sorted(labels[0]) == sorted(labels[1])
     np.testing.assert_array_equal(labels[1], labels[2])
-    with pytest.raises(ValueError, match="`split` must be train or validation. Received: split='test'"):
+    with pytest.raises(ValueError, match="`split` must be train, validation or calibration. Received: split='test'"):
         task.evaluation_batches(source, [16], "test")
 
 

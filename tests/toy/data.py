@@ -13,7 +13,7 @@ class PatchesData(DataOptions):
 
     Args:
         source: patches, the one there is.
-        batch_size, fake_size, limit, in_memory, service, cache: see `DataOptions`.
+        batch_size, fake_size, limit, holdout, in_memory, service, cache: see `DataOptions`.
         side: of the pictures, in pixels; null for the largest resolution.
     """
 

@@ -27,6 +27,10 @@ class Patched:
     def size(self):
         return len(self.splits["train"][0])
 
+    @property
+    def calibration(self):
+        return self.splits.get("calibration")
+
     def relabelled(self, classes):
         if list(classes) != self.classes:
             raise SourceError(f"patches must have the classes {', '.join(self.classes)}. Received: {', '.join(classes)}.")
@@ -87,6 +91,10 @@ class Patches:
         if data.source != "patches":
             raise SourceError(f"`source` must be patches. Received: source={data.source!r}.")
         splits = {name: generated(data.fake_size, data.side, seed) for seed, name in enumerate(("train", "validation"))}
+        held = round((data.holdout or 0) * data.fake_size)
+        if held:
+            splits["calibration"] = tuple(part[-held:] for part in splits["train"])
+            splits["train"] = tuple(part[:-held] for part in splits["train"])
         return Patched(splits) if classes is None or isinstance(classes, int) else Patched(splits).relabelled(classes)
 
     @classmethod
@@ -115,6 +123,8 @@ class Patches:
         return batching.endless(one_pass, steps, batch, first_step, replicas, pipeline).batch(part, True).map(finish)
 
     def evaluation_batches(self, source, sizes, split="validation", seed=None):
+        if split not in source.splits:
+            raise DataError(f"`holdout` must be above 0. Received: no pictures for {split}.")
         pictures, targets = source.splits[split]
         order = tf.data.Dataset.range(len(pictures)) if seed is None else batching.shuffled_indices(len(pictures), seed, 0)
 
@@ -158,6 +168,17 @@ class Patches:
 
     def metrics(self):
         return Exactness()
+
+    def confidence(self, outputs, score, temperature=1.0):
+        logits = tf.cast(outputs, tf.float32) / temperature  # every colour is a question of two answers
+        if score == "entropy":
+            probabilities = tf.nn.sigmoid(logits)
+            return -tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(probabilities, logits), 1)
+        surest = tf.reduce_min(tf.abs(logits), 1)
+        return {"margin": surest, "probability": tf.nn.sigmoid(surest)}[score]
+
+    def correct(self, outputs, targets):
+        return tf.reduce_all((outputs > 0) == (targets > 0.5), 1)
 
     def answer(self, outputs):
         probabilities = tf.nn.sigmoid(tf.cast(outputs, tf.float32))

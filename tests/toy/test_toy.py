@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from tests import toy
+from tests.toy.data import PatchesData
+from tests.toy.task import Patches
 from tfres import AdaptiveModel, calibrate, evaluate, export, from_preset, profile, train
+from tfres.errors import DataError
 from tfres.recipe import Recipe
 
 ARCHS = {
@@ -102,3 +105,26 @@ def test_presets_and_recipes(tmp_path):
     assert network.built and network.options.channels == 4
     recipe = read_recipe({"task": "patches", "model": {"arch": "toy8"}, "objective": {"strength": 2}})
     assert isinstance(recipe, Recipe) and recipe.objective.strength == 2.0
+
+
+def opened(**options):
+    """The toy task and its source."""
+    data = PatchesData(side=16, batch_size=4, **options)
+    source = Patches.open(data)
+    return Patches(data.resolved(source), source.classes), source
+
+
+def test_pictures_held_out_and_what_leaving_early_asks_for():
+    task, source = opened(fake_size=10, holdout=0.3)
+    assert (source.size, len(source.calibration[0])) == (7, 3) and task.data.holdout == 0.3
+    targets = [target for batch in task.evaluation_batches(source, [16], "calibration") for target in batch["targets"]]
+    np.testing.assert_array_equal(targets, source.calibration[1])
+    outputs = np.float32([[9, -9, 9], [1, -9, 9]])
+    assert task.correct(outputs, np.float32([[1, 0, 1], [0, 0, 1]])).numpy().tolist() == [True, False]
+    for score in ("margin", "probability", "entropy"):
+        surest, unsure = task.confidence(outputs, score, 2.0).numpy()
+        assert surest > unsure
+    task, source = opened(fake_size=10)
+    assert source.calibration is None and task.data.holdout == 0
+    with pytest.raises(DataError, match="`holdout` must be above 0"):
+        task.evaluation_batches(source, [16], "calibration")

@@ -13,6 +13,7 @@ from tfres.recipe import check
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LARGEST_SIDE = 4096
 LARGEST_BATCH = 65536
+LARGEST_HOLDOUT = 0.9
 _LARGEST_BYTES = 4 * 2**30
 _ADDRESS = re.compile(r"grpc://[^\s/:]+:(\d{1,5})")
 
@@ -53,6 +54,10 @@ class DataOptions:
         batch_size: pictures per step over all devices.
         fake_size: number of pictures of the fake source.
         limit: use only this many training pictures; null for all.
+        holdout: share of the training pictures (after `limit`) that is never trained on but calibrates when a network is left
+            at which exit; always the same pictures, whatever the seed of the training. Whole shards, the last ones, of
+            TFRecord files; a folder calibration/ or shards calibration* beside the training pictures are used in place of the
+            share. null for what the family needs, else 0.
         in_memory: read the encoded pictures of folders and TFRecord files once and keep them in memory.
         service: address of a tf.data service dispatcher (grpc://host:port) whose workers prepare the training pictures.
         cache: folder of downloads; null for `$TFRES_DATA` or `~/.cache/tfres`.
@@ -62,6 +67,7 @@ class DataOptions:
     batch_size: int = 128
     fake_size: int = 512
     limit: int | None = None
+    holdout: float | None = None
     in_memory: bool = False
     service: str | None = None
     cache: str | None = None
@@ -72,6 +78,8 @@ class DataOptions:
         require_whole("batch_size", self.batch_size, 1, LARGEST_BATCH)
         require_whole("fake_size", self.fake_size, 1)
         require_whole("limit", self.limit, 1, optional=True)
+        share = self.holdout
+        check(share is None or (is_number(share) and 0 <= share <= LARGEST_HOLDOUT), "holdout", "in [0, 0.9]", share)
         check(isinstance(self.in_memory, bool), "in_memory", "true or false", self.in_memory)
         if self.service is not None:
             match = _ADDRESS.fullmatch(self.service) if isinstance(self.service, str) else None
@@ -84,9 +92,9 @@ class DataOptions:
         return self
 
     def resolved(self, source: Any) -> DataOptions:
-        """The options with what is left to the source filled in."""
-        return self
+        """The options with what is left to the source filled in; what nobody asked to be held out is 0."""
+        return dataclasses.replace(self, holdout=self.holdout or 0.0)
 
     def elsewhere(self, source: str) -> DataOptions:
-        """The options for other pictures of a trained network, as evaluation takes them."""
-        return dataclasses.replace(self, source=source)
+        """The options for other pictures of a trained network, as evaluation takes them; none of these are held out."""
+        return dataclasses.replace(self, source=source, holdout=0.0)

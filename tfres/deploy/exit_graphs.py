@@ -73,7 +73,7 @@ class _Heads:
         self.cascade, self.needed, self.frozen = heads.cascade, heads.needed, {}
 
         def head(features: tf.Tensor, before: list[tf.Tensor], number: int) -> tf.Tensor:
-            outputs = heads(features, number, before[0] if before else None, training=False)
+            outputs = heads.answer(number, features, *before, training=False)
             return tf.cast(outputs, tf.float32)
 
         before = []
@@ -82,10 +82,10 @@ class _Heads:
             self.frozen[number] = _Frozen(functools.partial(head, number=number), features, before)
             before = [self.frozen[number].outputs] if self.cascade else []
 
-    def __call__(
-        self, features: tf.Tensor, number: int, before: tf.Tensor | None = None, training: bool | None = None
+    def answer(
+        self, number: int, features: tf.Tensor, before: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
-        return self.frozen[number](features, [before] if self.cascade and before is not None else [])
+        return self.frozen[number](features, [] if before is None else [before])
 
 
 class ExitGraphs:

@@ -146,7 +146,7 @@ def _stage(graphs: ExitGraphs, number: int) -> Callable[..., dict]:
 
     def answered(state: Any, before: list[tf.Tensor], count: tf.Tensor) -> Answer:
         features, state = trunk.advance(state, number)
-        outputs = heads(features, number, *before)
+        outputs = heads.answer(number, features, *before)
         carried = [] if number == graphs.exits[-1] else tf.nest.flatten((state, [outputs] if heads.cascade else []))
         return _first({**graphs.answer(outputs), **_named(carried)}, count)
 

@@ -112,7 +112,7 @@ def measure(
         for group in _groups(network, wanted, how):
             privates = {setting: how.private(network, setting) for setting in group}
             plain = {setting: network.materialize(setting, private) for setting, private in privates.items()}
-            made = {setting: _row(setting, one, how) for setting, one in plain.items()}
+            made = {setting: _row(network, setting, one, how) for setting, one in plain.items()}
             if how.anew:
                 for setting, one in plain.items():
                     with opened.task.explained(opened.source):
@@ -149,10 +149,11 @@ def _groups(network: Network, settings: Sequence[Setting], how: How) -> list[lis
     return [together, *groups] if together else groups
 
 
-def _row(setting: Setting, plain: Network, how: How) -> dict[str, Any]:
+def _row(network: Network, setting: Setting, plain: Network, how: How) -> dict[str, Any]:
     axes = {name: value for name, value in dataclasses.asdict(setting).items() if value is not None}
     way = {} if how.inference is None else {"inference": how.inference}
-    return {"setting": str(setting), **axes, **way, **dataclasses.asdict(plain.cost()), **plain.more_costs()}
+    more = network.more_costs(setting) if setting in network.settings else {}
+    return {"setting": str(setting), **axes, **way, **dataclasses.asdict(plain.cost()), **more}
 
 
 def _evaluated(

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfres.cli import print_table
+from tfres.evaluation.early_exit.finding import find_policies, fingerprint_of
+from tfres.evaluation.early_exit.report import write_report
 from tfres.evaluation.measuring import measure
 from tfres.files import write_json
 from tfres.plots import plotted
+from tfres.recipe import PolicyOptions
 from tfres.table import pareto, save, score
 
 if TYPE_CHECKING:
     from tfres.evaluation.opened import OpenedRun
 
+logger = logging.getLogger(__name__)
+
 _FORMATS = {
     "macs": ("MACs (M)", "{:.2f}"),
+    "macs_sequential": ("in sequence", "{:.2f}"),
+    "operations": ("operations (M)", "{:.2f}"),
     "params": ("params", "{:,}"),
     "bytes": ("size (MB)", "{:.3f}"),
     "ms": ("ms", "{:.2f}"),
     "ms_p90": ("p90", "{:.2f}"),
 }
+_MILLIONS = ("macs", "macs_sequential", "operations", "bytes")
 _TEXT = ("setting", "inference", "calibrated", "pictures")
 _AXES = ("resolution", "width_mult", "exit", "subnet")
 
@@ -32,12 +41,39 @@ def finish_table(opened: OpenedRun, facts: Mapping[str, Any]) -> None:
     Rows that were calibrated for the same checkpoint stay as they are; those of other checkpoints go.
     """
     table, old = measure(opened, repeats=30), opened.run.read_table()["rows"]
+    if opened.network.exits:
+        table = with_policies(opened, table, None, keep=True)
     kept = {row["setting"]: row for row in old if str(row.get("calibrated")).split(",")[0] == opened.checkpoint_name}
     rows = {row["setting"]: row for row in table["rows"]}
     table = {**table, **facts, "rows": list({**rows, **kept}.values())}
     save(table, opened.run.table)
     plot_table(table, opened.run.plot, opened.run.name)
     show_table(table)
+
+
+def with_policies(opened: OpenedRun, table: dict[str, Any], options: PolicyOptions | None, keep: bool) -> dict[str, Any]:
+    """The table of a network's exits with rows of policies for them.
+
+    Args:
+        opened: the run.
+        table: of `measure`.
+        options: how policies are found; None for the usual way, or none where no pictures were held out from training.
+        keep: write them into the run's table and files; policies of other weights go.
+    """
+    rows: list[dict[str, Any]] = []
+    if options is None and opened.source.calibration is None:
+        logger.info("No policies: no pictures were held out from training (data.holdout).")
+    else:
+        found = find_policies(opened, options or PolicyOptions())
+        rows = found.rows
+        if keep:
+            write_report(opened, table, found)
+    if keep:
+        mark = fingerprint_of(opened.network)
+        opened.run.add_to_table(
+            {**table, "rows": [*table["rows"], *rows]}, lambda row: row.get("policy", {}).get("network", mark) != mark
+        )
+    return {**table, "rows": [*table["rows"], *rows]}
 
 
 def show_table(table: Mapping[str, Any], more: Sequence[str] = ()) -> None:
@@ -47,7 +83,7 @@ def show_table(table: Mapping[str, Any], more: Sequence[str] = ()) -> None:
         table: of `measure`.
         more: further columns, as they are.
     """
-    rows = [{**row, **{key: row[key] / 1e6 for key in ("macs", "bytes") if row.get(key) is not None}} for row in table["rows"]]
+    rows = [{**row, **{key: row[key] / 1e6 for key in _MILLIONS if row.get(key) is not None}} for row in table["rows"]]
     figures = [key for row in rows for key in row if key not in (*_TEXT, *_AXES, *_FORMATS)]
     columns = [("setting", "setting", "{}"), *((key, key.replace("_", " "), "{}") for key in more)]
     columns += [(key, key, "{:.2%}") for key in dict.fromkeys(figures) if all(isinstance(r.get(key, 0), float) for r in rows)]

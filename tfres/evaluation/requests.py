@@ -11,9 +11,9 @@ from tfres.errors import RecipeError
 from tfres.evaluation.calibration import BATCHES, Calibration
 from tfres.evaluation.measuring import How, measure
 from tfres.evaluation.opened import open_run
-from tfres.evaluation.report import plot_lines, save_sweep
+from tfres.evaluation.report import plot_lines, save_sweep, with_policies
 from tfres.families.networks import load_run
-from tfres.recipe import EvaluationOptions
+from tfres.recipe import EvaluationOptions, PolicyOptions
 from tfres.settings import Setting
 
 if TYPE_CHECKING:
@@ -29,8 +29,11 @@ def evaluate_run(
     calibrate: bool,
     options: EvaluationOptions,
     data: str | None = None,
+    policies: PolicyOptions | None = None,
 ) -> dict[str, Any]:
     """The table of what is asked for; results on the run's own pictures go into its files.
+
+    Of a network with exits also policies, found on pictures held out from training.
 
     Args:
         path: of the run.
@@ -40,6 +43,7 @@ def evaluate_run(
         calibrate: measure statistics anew and keep them in the run.
         options: how.
         data: other pictures.
+        policies: how policies are found; None for the usual way, where there are pictures for it.
 
     Raises:
         RecipeError: options that do not go together, or settings that the run does not have.
@@ -48,6 +52,7 @@ def evaluate_run(
     _check(sizes, widths, modes, calibrate, options)
     opened = open_run(path, options.step, data, with_calibrated=not modes)
     how, current = _how(opened, options, calibrate), data is None and options.step is None
+    _check_exits(opened, calibrate, policies, data)
     try:
         settings = chosen_settings(opened.network, sizes, widths)
         if modes:
@@ -56,7 +61,10 @@ def evaluate_run(
         if calibrate:
             return _calibrated(opened, settings, how, options.repeats, keep=current)
         _check_known(opened, settings, how)
-        table = measure(opened, settings, how)
+        exits = opened.network.exits
+        table = measure(opened, settings, how, repeats=options.repeats if exits else 0)
+        if exits and data is None:
+            return with_policies(opened, table, policies, keep=current)
     except ValueError as error:
         raise error if isinstance(error, RecipeError) or type(error) is not ValueError else RecipeError(str(error)) from error
     if current and how == How():
@@ -69,6 +77,9 @@ def chosen_settings(network: Network, sizes: Sequence[int] | None, widths: Seque
     if sizes is None and widths is None:
         return list(network.settings)
     sizes = sizes or network.options.resolutions
+    if "resolution" not in network.axes and sizes != network.options.resolutions:
+        known, axes = network.options.resolutions[0], " and ".join(network.axes)
+        raise RecipeError(f"`size` must be {known}: the settings of this network differ in {axes}. Received: size={sizes}.")
     if widths is None:
         own = [setting for setting in network.settings if setting.resolution in sizes]
         missing = [size for size in sizes if size not in {setting.resolution for setting in own}]
@@ -104,6 +115,18 @@ def _check(
         raise RecipeError("`statistics_run` goes without calibration, which measures these statistics.")
     if options.statistics_run is not None and (options.norms_of is None or len(sizes or ()) != 1):
         raise RecipeError("`statistics_run` needs `norms_of` and one `size`.")
+
+
+def _check_exits(opened: OpenedRun, calibrate: bool, policies: PolicyOptions | None, data: str | None) -> None:
+    """Raises RecipeError for what networks with exits do not have, and for policies of networks without."""
+    if calibrate and not opened.network.private_norms:
+        raise RecipeError(
+            "`calibrate` is for networks whose settings have norms of their own. Received: exits, which share them."
+        )
+    if policies is not None and not opened.network.exits:
+        raise RecipeError("`policies` are for networks with exits. Received: a run of a network without.")
+    if policies is not None and data is not None:
+        raise RecipeError(f"`policies` are found on the run's own pictures, without `data`. Received: data={data}.")
 
 
 def _how(opened: OpenedRun, options: EvaluationOptions, calibrate: bool) -> How:

@@ -21,7 +21,7 @@ def aligned_resize(x: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     if x.dtype == tf.float64 and None not in (height, width):
         rows, columns = _weights(height, size[0]), _weights(width, size[1])
         return tf.einsum("ah,bw,nhwc->nabc", tf.constant(rows), tf.constant(columns), x)
-    resized = tf.compat.v1.image.resize_bilinear(tf.cast(x, tf.float32), size, align_corners=True)
+    resized = tf.raw_ops.ResizeBilinear(images=tf.cast(x, tf.float32), size=size, align_corners=True)
     return tf.cast(resized, x.dtype)
 
 

@@ -62,10 +62,12 @@ class Heads(tf.keras.layers.Layer):
         exits = {*exits}
         return [number for number in self.exits if number in exits or self.cascade and number < max(exits)]
 
-    def call(
-        self, features: tf.Tensor, number: int, before: tf.Tensor | None = None, training: bool | None = None
+    def answer(
+        self, number: int, features: tf.Tensor, before: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
-        return self._heads[self.exits.index(number)](features, before, training=training)
+        """Outputs of an exit from its features, and in a cascade from the outputs of the head before."""
+        with tf.name_scope(f"{self.name}/"):
+            return self._heads[self.exits.index(number)](features, before, training=training)
 
 
 class Decision(NamedTuple):
@@ -118,7 +120,7 @@ class Ways:
             if number in needed:
                 if fork is not None:
                     features, state = fork(number, features, state)
-                before = self.heads(features, number, before, training=training)
+                before = self.heads.answer(number, features, before, training=training)
                 if number in exits:
                     yield number, before
 
@@ -141,35 +143,36 @@ class Ways:
         """
         state = self.trunk.begin(images)
         waiting = tf.ones(tf.shape(images)[:1], tf.bool)
-        return self._rest(0, state, None, waiting, confidence, thresholds, compact)
+        return self._rest(0, state, (), waiting, confidence, thresholds, compact)
 
     def _rest(
         self,
         place: int,
         state: State,
-        before: tf.Tensor | None,
+        before: tuple[tf.Tensor, ...],
         waiting: tf.Tensor,
         confidence: Callable[[int, tf.Tensor], tf.Tensor],
         thresholds: Any,
         compact: str,
     ) -> Decision:
-        """From the stage at a place in `exits` on; `waiting` tells which rows have not left yet."""
+        """From the stage at a place in `exits` on; `before` has the outputs of the head before, in a cascade, `waiting` tells
+        which rows have not left yet.
+        """
         number = self.trunk.exits[place]
         features, state = self.trunk.advance(state, number)
-        outputs = self.heads(features, number, before)
+        outputs = self.heads.answer(number, features, *before)
         score = confidence(place, outputs)
         here = Decision(outputs, tf.fill(tf.shape(score), number), score)
         if number == self.trunk.exits[-1]:
             return here
         stays = waiting & ~(score >= tf.cast(thresholds[place], score.dtype))
-        carried = (state, [outputs] if self.heads.cascade else [], stays)
+        carried = (state, (outputs,) if self.heads.cascade else (), stays)
         gathers = compact == "every" or compact == "borders" and number in self.trunk.borders
         rows = tf.where(stays)[:, 0] if gathers else tf.range(tf.size(stays, tf.int64))
 
         def further() -> Decision:
             rest = tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), carried) if gathers else carried
-            state, before, waiting = rest
-            return self._rest(place + 1, state, before[0] if before else None, waiting, confidence, thresholds, compact)
+            return self._rest(place + 1, *rest, confidence, thresholds, compact)
 
         def nothing() -> Decision:
             return tf.nest.map_structure(lambda tensor: tensor[:0] if gathers else tensor, here)

@@ -29,11 +29,12 @@ def weights_by_name(model: tf.Module) -> dict[str, np.ndarray]:
 
 
 def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
-    """Hex digest that equal weights of equal names have in common and others do not."""
+    """Digest (hexadecimal SHA-256) of weights by name, by which policies and exports know their network."""
     digest = hashlib.sha256()
-    for name, value in sorted(weights.items()):
-        digest.update(f"{name} {value.dtype.name} {value.shape}\n".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
+    for name in sorted(weights):
+        value = np.ascontiguousarray(weights[name])
+        digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
+        digest.update(value.tobytes())
     return digest.hexdigest()
 
 

@@ -152,3 +152,43 @@ def learning_rate(training: TrainingOptions, step: int, steps_per_epoch: int) ->
         marks = training.milestones or [share * training.epochs / 120 for share in (30, 60, 85, 95, 105)]
         return base * training.decay ** sum(mark * steps_per_epoch <= step for mark in marks)
     return base
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyOptions:
+    """When pictures leave a network with exits.
+
+    Args:
+        macs: budgets, multiply-adds per picture on average with all heads on the way; null for ten between the first and the
+            last exit, unless `ms` or `accuracy` is given.
+        ms: budgets for one picture per call, in milliseconds on this machine, which 95 % of the calls keep.
+        accuracy: wanted shares of right answers, between 0 and 1, each for the least multiply-adds.
+        rule: joint (thresholds searched together for a budget) or reference (the published rule: a geometric share of the
+            pictures per exit, 39 policies).
+        score: how sure an answer is: margin (difference of the two largest log-probabilities; null), probability (the largest;
+            null with rule reference) or entropy.
+        temperatures: logits are first divided by one number per exit that makes probabilities fit the calibration pictures;
+            null for true, but false with rule reference.
+        split: calibration (pictures held out from training, see data.holdout) or test (those that are tested on: too good
+            results).
+        repeats: resamples of the test pictures for the intervals.
+    """
+
+    macs: list[float] | None = None
+    ms: list[float] | None = None
+    accuracy: list[float] | None = None
+    rule: Literal["joint", "reference"] = "joint"
+    score: Literal["margin", "probability", "entropy"] | None = None
+    temperatures: bool | None = None
+    split: Literal["calibration", "test"] = "calibration"
+    repeats: int = 2000
+
+    def __post_init__(self) -> None:
+        for name in ("macs", "ms", "accuracy"):
+            values = getattr(self, name)
+            good = values is None or (bool(values) and len({*values}) == len(values) <= 100 and min(values) > 0)
+            check(good, name, "at most 100 distinct positive numbers", values)
+            alone = values is None or self.rule == "joint"
+            check(alone, name, "left out with rule reference, whose policies are for no budget", values)
+        check(max(self.accuracy or [0]) < 1, "accuracy", "between 0 and 1", self.accuracy)
+        check(0 < self.repeats <= 10**6, "repeats", "from 1 to 1000000", self.repeats)

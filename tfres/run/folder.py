@@ -17,7 +17,7 @@ from tfres.run import calibrated, checkpoints, facts, guard
 from tfres.yaml_file import dump_yaml, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tfres.settings import Private, Setting
 
@@ -157,9 +157,10 @@ class Run:
         """
         return tables.read(self.table, RunError) if self.table.exists() else {"rows": []}
 
-    def add_to_table(self, table: tables.Table) -> tables.Table:
-        """Merge a table into the run's (see `tfres.table.merge`), whole or not at all; returns the result."""
-        merged = tables.merge(self.read_table(), table)
+    def add_to_table(self, table: tables.Table, stale: Callable[[tables.Row], bool] = lambda row: False) -> tables.Table:
+        """Merge a table into the run's without its stale rows (see `tfres.table.merge`), whole or not at all."""
+        old = self.read_table()
+        merged = tables.merge({**old, "rows": [row for row in old["rows"] if not stale(row)]}, table)
         tables.save(merged, self.table)
         return merged
 

@@ -65,11 +65,12 @@ def find_task(name: str) -> Entry:
 
 
 class Source(Protocol):
-    """Pictures with their targets, in two splits."""
+    """Pictures with their targets, in two splits, and a third where `data.holdout` asks for it."""
 
     classes: list[str]
     missing: tuple[str, ...]  # classes of the run that these data lack
-    size: int  # number of training pictures
+    size: int  # number of training pictures, without those held out
+    calibration: Any  # pictures held out from training, the task's own kind with a `size`; None where there are none
 
     def relabelled(self, classes: Sequence[str]) -> Source:
         """The same pictures with targets counted in another list of classes, matched by name."""
@@ -165,11 +166,14 @@ class Task(Protocol):
         Args:
             source: of `open`.
             sizes: wanted.
-            split: "validation" or "train".
+            split: "validation", "train" (without what is held out) or "calibration" (what is held out).
             seed: of a random order; None for the order of the source.
 
         Returns:
             dataset of `{"images": {size: uint8}, "targets"}`.
+
+        Raises:
+            ValueError: another split. DataError: calibration where nothing is held out.
         """
 
     def prepare(
@@ -197,6 +201,28 @@ class Task(Protocol):
 
     def metrics(self) -> Metrics:
         """New, empty metrics."""
+
+    def confidence(self, outputs: tf.Tensor, score: str, temperature: tf.Tensor | float = 1.0) -> tf.Tensor:
+        """How sure each answer is, the larger the surer; of tasks whose networks may leave early. May be traced.
+
+        Args:
+            outputs: of a batch.
+            score: "margin" (difference of the two largest log-probabilities), "probability" (the largest) or "entropy" (minus
+                the entropy, in nats).
+            temperature: positive, by which the outputs are divided first.
+
+        Returns:
+            float32 `(batch,)`; not a number where an output is not finite.
+
+        Raises:
+            ValueError: another score.
+        """
+
+    def correct(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Whether each answer is right, bool `(batch,)`; of tasks whose networks may leave early. May be traced.
+
+        The mean is the figure of merit, `score`; outputs that are not finite are never right.
+        """
 
     def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """What a server returns."""

@@ -6,10 +6,31 @@ import numpy as np
 import tensorflow as tf
 
 from tfres.errors import DataError
+from tfres.tasks.classification.losses import precise
 
 
 class NonFiniteOutputs(DataError, ArithmeticError):
     """A network's outputs are infinite or not numbers, so that no accuracy can be told."""
+
+
+def correct(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Whether a picture's class is the best, bool `(batch,)`, as `Accuracy` counts it: outputs that are not finite are wrong.
+
+    Args:
+        outputs: logits `(batch, classes)`.
+        targets: int `(batch,)`, or float `(batch, classes)`, of which the largest counts.
+    """
+    hits, finite = _hits(outputs, targets, 1)
+    return hits[:, 0] & finite
+
+
+def _hits(outputs: tf.Tensor, targets: tf.Tensor, best: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Which of the best classes is the target, bool `(batch, best)`, and whether all logits are finite, bool `(batch,)`."""
+    outputs, targets = precise(outputs), tf.convert_to_tensor(targets)
+    if targets.dtype.is_floating:
+        targets = tf.math.top_k(targets, 1).indices[:, 0]
+    ranked = tf.math.top_k(outputs, min(best, outputs.shape[-1])).indices
+    return ranked == tf.cast(targets, ranked.dtype)[:, None], tf.reduce_all(tf.math.is_finite(outputs), axis=-1)
 
 
 class Accuracy:
@@ -29,14 +50,7 @@ class Accuracy:
             outputs: logits `(batch, classes)`.
             targets: int `(batch,)`, or float `(batch, classes)`, of which the largest counts.
         """
-        outputs, targets = tf.convert_to_tensor(outputs), tf.convert_to_tensor(targets)
-        if outputs.dtype != tf.float64:
-            outputs = tf.cast(outputs, tf.float32)
-        if targets.dtype.is_floating:
-            targets = tf.math.top_k(targets, 1).indices[:, 0]
-        best = tf.math.top_k(outputs, min(5, outputs.shape[-1])).indices
-        hits = best == tf.cast(targets, best.dtype)[:, None]
-        finite = tf.reduce_all(tf.math.is_finite(outputs), axis=-1)
+        hits, finite = _hits(outputs, targets, 5)
         numbers = (hits[:, 0] & finite, tf.reduce_any(hits, axis=-1) & finite, tf.ones_like(finite), ~finite)
         return tf.stack([tf.math.count_nonzero(values) for values in numbers])
 

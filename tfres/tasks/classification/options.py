@@ -35,7 +35,7 @@ class ClassificationData(DataOptions):
 
     Args:
         source: cifar10, fake (random pictures), a folder with train/ and val/, or a pattern or folder of TFRecord files.
-        batch_size, fake_size, limit, in_memory, service, cache: see `DataOptions`.
+        batch_size, fake_size, limit, holdout, in_memory, service, cache: see `DataOptions`.
         side: pixels of the one crop per picture from which the step makes all resolutions; null for the larger of the
             preset's and the model's largest resolution.
         crop: random crop in training: pad (by an eighth on every side, then crop), reflect (the same with the picture's
@@ -114,9 +114,9 @@ class ClassificationData(DataOptions):
         return dataclasses.replace(self, side=self.side or largest)
 
     def resolved(self, source: Source) -> ClassificationData:
-        """The options with what is left to the source filled in: crop, evaluation cut, lighting, mean and std."""
+        """The options with what is left to the source filled in: holdout, crop, evaluation cut, lighting, mean and std."""
         return dataclasses.replace(
-            self,
+            super().resolved(source),
             crop=self.crop or source.crop,
             evaluation_cut=self.evaluation_cut or ("each" if self.cuts_anew and not source.holds_pixels else "once"),
             lighting=source.lighting if self.lighting is None else self.lighting,
@@ -125,5 +125,5 @@ class ClassificationData(DataOptions):
         )
 
     def elsewhere(self, source: str) -> ClassificationData:
-        """The options for other pictures; where their labels begin is told anew."""
-        return dataclasses.replace(self, source=source, label_offset=None)
+        """The options for other pictures: all of them, and where their labels begin is told anew."""
+        return dataclasses.replace(super().elsewhere(source), label_offset=None)

@@ -93,15 +93,23 @@ def evaluation_batches(
         source: `Source`.
         data: resolved options.
         sides: size -> side of the cut it is made from.
-        split: "validation" or "train".
+        split: "validation", "train" or "calibration".
         seed: of a random order, that of training's first pass; None for the order of the source.
 
     Returns:
         dataset of `images` (dict size -> uint8 RGB `(batch, side, side, 3)`) and `targets` int32 `(batch,)`.
+
+    Raises:
+        DataError: calibration where nothing is held out.
     """
-    if split not in ("train", "validation"):
-        raise ValueError(f"`split` must be train or validation. Received: split={split!r}.")
-    pictures, distinct = getattr(source, split), sorted(set(sides.values()))
+    if split not in ("train", "validation", "calibration"):
+        raise ValueError(f"`split` must be train, validation or calibration. Received: split={split!r}.")
+    if split not in source.splits:
+        raise DataError(
+            "`holdout` must be above 0 in training (data.holdout), so that there are pictures to calibrate with. "
+            f"Received: {source.name} with nothing held out."
+        )
+    pictures, distinct = source.splits[split], sorted(set(sides.values()))
 
     def prepare(example: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
         picture, label = _fetch(pictures, example)

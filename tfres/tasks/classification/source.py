@@ -13,6 +13,7 @@ import numpy as np
 from tfres.data import cifar10, listing, records
 from tfres.data.options import IMAGENET_MEAN, IMAGENET_STD
 from tfres.errors import SourceError
+from tfres.tasks.classification.holdout import hold_out
 from tfres.tasks.classification.splits import ArraySplit, FileSplit, RecordSplit, Split, in_memory, unusable
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_TRAIN, _VALIDATION = ("train",), ("validation", "val", "test")
+# What folders and TFRecord files of a split are called.
+_NAMES = {"train": ("train",), "validation": ("validation", "val", "test"), "calibration": ("calibration", "holdout")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Source:
         name: what messages call it.
         named: whether the classes have names of their own, not just numbers.
         missing: classes of the run that these data lack, see `relabelled`.
+        calibration: split that is held out from training, see `DataOptions.holdout`; None without one.
     """
 
     classes: list[str]
@@ -48,11 +51,17 @@ class Source:
     name: str = "data"
     named: bool = True
     missing: tuple[str, ...] = ()
+    calibration: Split | None = None
 
     @property
     def size(self) -> int:
         """Number of training pictures."""
         return self.train.size
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name."""
+        return {name: split for name in _NAMES if (split := getattr(self, name)) is not None}
 
     @property
     def holds_pixels(self) -> bool:
@@ -87,7 +96,7 @@ class Source:
             shown = ", ".join(missing[:20]) + (" ..." if len(missing) > 20 else "")
             logger.warning("%s lacks %d of the network's %d classes: %s", self.name, len(missing), len(classes), shown)
         mapping = np.array([classes.index(name) for name in self.classes], np.int64)
-        splits = {split: getattr(self, split).relabelled(mapping) for split in ("train", "validation")}
+        splits = {name: split.relabelled(mapping) for name, split in self.splits.items()}
         return dataclasses.replace(self, classes=classes, missing=missing, **splits)
 
 
@@ -114,11 +123,17 @@ def open_source(data: ClassificationData, classes: int | None = None) -> Source:
         source = _fake(data.fake_size, data.side, classes or 10)
     else:
         files = records.find_files(data.source)
-        source = _open_records(data, files, classes) if files else open_folder(pathlib.Path(data.source))
+        own = bool(data.holdout)
+        source = _open_records(data, files, classes, own) if files else open_folder(pathlib.Path(data.source), None, own)
     if data.limit is not None and data.limit < source.train.size:
         source = dataclasses.replace(source, train=_limited(source.train, data.limit))
+    if data.holdout and source.calibration is None:
+        train, calibration = hold_out(source.train, data.holdout)
+        source = dataclasses.replace(source, train=train, calibration=calibration)
+    if source.calibration is not None:
+        logger.info("%s: %d pictures to train on, %d held out.", source.name, source.size, source.calibration.size)
     if data.in_memory:
-        source = dataclasses.replace(source, train=in_memory(source.train), validation=in_memory(source.validation))
+        source = dataclasses.replace(source, **{name: in_memory(split) for name, split in source.splits.items()})
     return source
 
 
@@ -134,12 +149,13 @@ def _fake(size: int, side: int | None, classes: int) -> Source:
     return Source(numbered(classes), split(0), split(1), crop="pad", lighting=0.0, name="fake", named=False)
 
 
-def open_folder(root: pathlib.Path, skipped: list[tuple[str, str]] | None = None) -> Source:
+def open_folder(root: pathlib.Path, skipped: list[tuple[str, str]] | None = None, calibration: bool = False) -> Source:
     """`Source` of a folder with train/ and val/ (or validation/, test/), one folder per class.
 
     Args:
         root: the folder.
         skipped: gets `(path, reason)` of entries that are named like pictures but cannot be read; None: they are an error.
+        calibration: whether calibration/ (or holdout/) is a split too, where it is there.
 
     Raises:
         SourceError: no such folders, no pictures, or classes that train/ lacks. DataError: see `skipped`.
@@ -149,21 +165,22 @@ def open_folder(root: pathlib.Path, skipped: list[tuple[str, str]] | None = None
             "`data` must be cifar10, fake, a folder with train/ and val/, or TFRecord files. "
             f"Received: data={root}, which is no folder and matches no file."
         )
-    found = [[root / name for name in names if (root / name).is_dir()] for names in (_TRAIN, _VALIDATION)]
-    if not all(found):
+    wanted = _NAMES if calibration else ("train", "validation")
+    roots = {split: root / name for split in wanted for name in reversed(_NAMES[split]) if (root / name).is_dir()}
+    if not {"train", "validation"} <= roots.keys():
         raise SourceError(f"`data` folder must hold train/ and val/ with one folder per class. Received: data={root}.")
-    train_root, validation_root = (folders[0] for folders in found)
     faults: list[tuple[str, str]] = []
-    classes = listing.folders(train_root, faults)
-    extra = sorted(set(listing.folders(validation_root, faults)) - set(classes))
-    if extra:
-        raise SourceError(f"{validation_root} has classes that {train_root} lacks: {', '.join(extra)}.")
-    train, validation = (_class_files(folder, classes, faults) for folder in (train_root, validation_root))
+    classes = listing.folders(roots["train"], faults)
+    for other in [folder for split, folder in roots.items() if split != "train"]:
+        extra = sorted(set(listing.folders(other, faults)) - set(classes))
+        if extra:
+            raise SourceError(f"{other} has classes that {roots['train']} lacks: {', '.join(extra)}.")
+    splits = {split: _class_files(folder, classes, faults) for split, folder in roots.items()}
     if skipped is not None:
         skipped += faults
     elif faults:
         raise unusable([f"{path}: {reason}" for path, reason in faults])
-    return Source(classes, train, validation, name=str(root))
+    return Source(classes, **splits, name=str(root))
 
 
 def _class_files(root: pathlib.Path, classes: list[str], faults: list[tuple[str, str]]) -> FileSplit:
@@ -178,11 +195,10 @@ def _class_files(root: pathlib.Path, classes: list[str], faults: list[tuple[str,
     return FileSplit(paths, np.array(labels, np.int64))
 
 
-def _open_records(data: ClassificationData, files: list[str], classes: int | None) -> Source:
-    by_split = {
-        split: [f for f in files if pathlib.Path(f).name.lower().startswith(names)]
-        for split, names in (("train", _TRAIN), ("validation", _VALIDATION))
-    }
+def _open_records(data: ClassificationData, files: list[str], classes: int | None, calibration: bool) -> Source:
+    by_split = {split: [f for f in files if pathlib.Path(f).name.lower().startswith(names)] for split, names in _NAMES.items()}
+    if not calibration or not by_split["calibration"]:
+        del by_split["calibration"]
     if not all(by_split.values()):
         raise SourceError(
             "TFRecord files must be named train* and validation* (or val*, test*). "
@@ -195,14 +211,13 @@ def _open_records(data: ClassificationData, files: list[str], classes: int | Non
     counts = {split: [records.count(path) for path in paths] for split, paths in by_split.items()}
     schema = records.inspect(by_split["train"][0])
     offset = schema.first_label if data.label_offset is None else data.label_offset
-    train, validation = (RecordSplit(by_split[s], counts[s], schema, offset, count) for s in ("train", "validation"))
-    return Source(names or numbered(count), train, validation, name=data.source, named=names is not None)
+    splits = {split: RecordSplit(paths, counts[split], schema, offset, count) for split, paths in by_split.items()}
+    return Source(names or numbered(count), **splits, name=data.source, named=names is not None)
 
 
 def _limited(split: Split, limit: int) -> Split:
     if isinstance(split, ArraySplit):
-        return ArraySplit(split.images[:limit], split.labels[:limit])
+        return split.picked(np.arange(limit))
     if isinstance(split, FileSplit):
-        keep = np.linspace(0, split.size - 1, limit).astype(int)  # files are sorted by class
-        return FileSplit([split.paths[i] for i in keep], split.labels[keep])
+        return split.picked(np.linspace(0, split.size - 1, limit).astype(int))  # files are sorted by class
     raise SourceError("`limit` works with cifar10, fake and class folders, not with TFRecord files.")

@@ -24,6 +24,10 @@ class ArraySplit:
         """Number of pictures."""
         return len(self.labels)
 
+    def picked(self, indices: np.ndarray) -> ArraySplit:
+        """Some of the pictures, in the order of the indices."""
+        return ArraySplit(self.images[indices], self.labels[indices])
+
     def relabelled(self, mapping: np.ndarray) -> ArraySplit:
         """With label `mapping[i]` for i."""
         return dataclasses.replace(self, labels=mapping[self.labels])
@@ -40,6 +44,10 @@ class FileSplit:
     def size(self) -> int:
         """Number of pictures."""
         return len(self.paths)
+
+    def picked(self, indices: np.ndarray) -> FileSplit:
+        """Some of the pictures, in the order of the indices."""
+        return FileSplit([self.paths[i] for i in indices], self.labels[indices])
 
     def relabelled(self, mapping: np.ndarray) -> FileSplit:
         """With label `mapping[i]` for i."""
@@ -82,6 +90,10 @@ class RecordSplit:
     def size(self) -> int:
         """Number of pictures."""
         return sum(self.counts)
+
+    def picked(self, files: slice) -> RecordSplit:
+        """Some of the files."""
+        return dataclasses.replace(self, paths=self.paths[files], counts=self.counts[files])
 
     def relabelled(self, mapping: np.ndarray) -> RecordSplit:
         """With label `mapping[i]` for i."""

@@ -13,8 +13,9 @@ from tfres.data.batching import steps_in
 from tfres.layers import MultiResolutionCrop
 from tfres.tasks.classification import losses
 from tfres.tasks.classification import pipeline as batches
+from tfres.tasks.classification.confidence import confidence
 from tfres.tasks.classification.faults import explained
-from tfres.tasks.classification.metrics import Accuracy
+from tfres.tasks.classification.metrics import Accuracy, correct
 from tfres.tasks.classification.source import Source, open_source
 
 if TYPE_CHECKING:
@@ -187,6 +188,14 @@ class Classification:
     def metrics(self) -> Accuracy:
         """New, empty metrics: top1 and top5."""
         return Accuracy()
+
+    def confidence(self, outputs: tf.Tensor, score: str, temperature: tf.Tensor | float = 1.0) -> tf.Tensor:
+        """See `Task.confidence`; `tfres.tasks.classification.confidence` has the formulas."""
+        return confidence(outputs, score, temperature)
+
+    def correct(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """See `Task.correct`: whether the class is the best, as top1 counts it."""
+        return correct(outputs, targets)
 
     def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """`logits` and `probabilities` float32 `(batch, classes)`, `class` int64 `(batch,)`."""

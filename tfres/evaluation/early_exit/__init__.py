@@ -1,0 +1,1 @@
+"""Early exit judged and calibrated on stored scores: outcomes, thresholds, temperatures, quality. No TensorFlow."""
