@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-# TensorFlow has no public name for it.
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
 from tfres.deploy.signatures import PICTURES, some_pictures
 from tfres.models.exits import Ways
 from tfres.policies import SCORES
@@ -30,17 +27,51 @@ class _Frozen:
 
     Args:
         function: of nested tensors.
-        like: the arguments, tensors or specs of these.
+        like: the arguments, tensors or specs of these; the first axis may be of any length.
+
+    `outputs` are what it gives, as symbols.
     """
 
     def __init__(self, function: Callable[..., Any], *like: Any) -> None:
-        self.specs = tf.nest.map_structure(lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), like)
-        traced = tf.function(function).get_concrete_function(*self.specs)
-        self.outputs = traced.structured_outputs
-        self._frozen = convert_variables_to_constants_v2(traced)
+        specs = tf.nest.map_structure(lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), like)
+        traced = tf.function(function).get_concrete_function(*specs)
+        flat = tf.nest.flatten(specs)
+        names = [tensor.name for tensor in traced.inputs[: len(flat)]]
+        found = [tensor.name for tensor in tf.nest.flatten(traced.structured_outputs)]
+        graph, self.outputs = _with_constants(traced), traced.structured_outputs
+
+        def frozen(*inputs: tf.Tensor) -> list[tf.Tensor]:
+            given = dict(zip(names, inputs, strict=True))
+            return tf.graph_util.import_graph_def(graph, given, found, name="")
+
+        self._frozen = tf.function(frozen, input_signature=flat, autograph=False).get_concrete_function()
 
     def __call__(self, *args: Any) -> Any:
-        return tf.nest.pack_sequence_as(self.outputs, tf.nest.flatten(self._frozen(*tf.nest.flatten(args))))
+        return tf.nest.pack_sequence_as(self.outputs, self._frozen(*tf.nest.flatten(args)))
+
+
+def _with_constants(traced: Any) -> Any:
+    """The graph of a concrete function in which what it captured are constants."""
+    captured = traced.captured_inputs
+    symbols = traced.inputs[len(traced.inputs) - len(captured) :]
+    values = {symbol.op.name: value for symbol, value in zip(symbols, captured, strict=True)}
+    graph = traced.graph.as_graph_def()
+    nodes = [node for node in graph.node if node.name not in values]
+    del graph.node[:]
+    for node in nodes:
+        if node.op == "ReadVariableOp":
+            kind, handle = node.attr["dtype"].type, values[node.input[0]]
+            node = _constant(node.name, tf.raw_ops.ReadVariableOp(resource=handle, dtype=kind))
+        graph.node.append(node)
+    graph.node.extend(_constant(name, value) for name, value in values.items() if value.dtype != tf.resource)
+    return graph
+
+
+def _constant(name: str, value: tf.Tensor) -> tf.compat.v1.NodeDef:
+    node = tf.compat.v1.NodeDef(name=name, op="Const")
+    node.attr["dtype"].type = value.dtype.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.numpy()))
+    return node
 
 
 class _Trunk:
@@ -85,7 +116,7 @@ class _Heads:
     def answer(
         self, number: int, features: tf.Tensor, before: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
-        return self.frozen[number](features, [] if before is None else [before])
+        return self.frozen[number](features, [before] if self.cascade and before is not None else [])
 
 
 class ExitGraphs:

@@ -66,9 +66,8 @@ def default_policy(network: ExitNetwork, table: Mapping[str, Any] | None) -> Pol
             try:
                 policy.check_for(exits, weights)
             except PolicyError as error:
-                raise ExportError(
-                    f"The row {row['setting']} of the table is of another network: {error} Evaluate again."
-                ) from None
+                text = f"The row {row['setting']} of the table is of another network, evaluate again: {error}"
+                raise ExportError(text) from None
             found.append((row.get(tables.score(table)), row.get("macs"), policy))
     rated = [(score, -macs, policy) for score, macs, policy in found if None not in (score, macs)]
     if rated:
