@@ -34,6 +34,34 @@ def test_best_and_pareto():
         tables.best(table, budget_ms=1.5)
 
 
+POLICY = {"score": "margin", "thresholds": [1.0, None], "temperatures": [1.0, 1.0, 2.0], "exits": [1, 2, 3]}
+
+
+def test_policies_are_chosen_like_settings():
+    exits = [{"setting": f"exit{k}", "top1": 0.5 + k / 10, "macs": 100 * k, "ms": 10.0 * k} for k in (1, 2, 3)]
+    rows = [*exits, {"setting": "policy-150", "policy": POLICY, "top1": 0.75, "macs": 150.5, "ms": 25.0}]
+    table = {"rows": [*rows, {"setting": "ensemble", "top1": 0.95, "macs": 1}]}
+    assert tables.best(table, budget_macs=199)["setting"] == "policy-150"
+    assert tables.best(table, budget_ms=26)["setting"] == "policy-150"
+    assert tables.best(table, budget_ms=21)["setting"] == "exit2"
+    assert [row["setting"] for row in tables.pareto(table)] == ["exit1", "policy-150", "exit3"]
+    assert [row["setting"] for row in tables.settings(table)] == ["exit1", "exit2", "exit3", "policy-150"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (None, "`policy` of the row policy-1 must be a mapping"),
+        ({}, "`policy` of the row policy-1 must have the field `score`"),
+        ({**POLICY, "thresholds": [math.nan, 1.0]}, "`policy` of the row policy-1: `thresholds` must be a list of 2 finite"),
+        ({**POLICY, "score": "luck"}, "`policy` of the row policy-1: `score` must be one of margin"),
+    ],
+)
+def test_policies_that_are_none(policy, message):
+    with pytest.raises(ValueError, match=message):
+        tables.check({"rows": [*ROWS, {"setting": "policy-1", "policy": policy, "top1": 0.5, "macs": 3}]})
+
+
 def test_score_of_another_task():
     rows = [{"setting": "r512x1024", "miou": 0.7, "macs": 10}, {"setting": "r256x512", "miou": 0.6, "macs": 2}]
     assert tables.best({"score": "miou", "rows": rows}, budget_macs=10)["setting"] == "r512x1024"

@@ -12,30 +12,18 @@ from tfres.deploy import exits as signatures_of_exits
 from tfres.deploy import export_savedmodel
 from tfres.errors import ExportError
 
-ALL = ["exit1", "exit2", "exit3", "exit4"]
 ANSWER = {"logits", "probabilities", "class"}
 NEVER = [np.inf] * 3
 
 
-@pytest.fixture(scope="module")
-def network():
-    return exits.network()
+@pytest.fixture
+def network(exit_network):
+    return exit_network
 
 
 @pytest.fixture(scope="module")
-def best(network):
-    return exits.policy(network, thresholds=[0.25, None, 3.0], temperatures=[1.0, 2.0, 1.0, 1.0], score="entropy")
-
-
-@pytest.fixture(scope="module")
-def path(network, best, tmp_path_factory):
-    worse = exits.policy(network)
-    return _export(network, tmp_path_factory.mktemp("exports"), table=exits.table(network, worse, best))
-
-
-@pytest.fixture(scope="module")
-def loaded(path):
-    return tf.saved_model.load(str(path))
+def loaded(exit_export):
+    return tf.saved_model.load(str(exit_export))
 
 
 @pytest.fixture
@@ -185,63 +173,54 @@ def test_inputs_that_are_refused(wrong, message, served, rng):
         _adaptive(served, **{"images": exits.pictures(rng, 1, 16, 16), "thresholds": NEVER, **wrong})
 
 
-def test_the_default_policy_is_the_best_of_the_table(path, best, rng):
+def test_the_default_policy_is_the_best_of_the_table(exit_export, exit_policies, served, rng):
     """TensorFlow's servers and sessions fill it in."""
     images = exits.pictures(rng, 8, 16, 16)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        signature = _loaded_in(session, path).signature_def["serve_adaptive"]
+        signature = tf.compat.v1.saved_model.load(session, ["serve"], str(exit_export)).signature_def["serve_adaptive"]
         assert {*signature.defaults} == {"thresholds", "temperatures", "score"}
         outputs = {name: info.name for name, info in signature.outputs.items()}
         found = session.run(outputs, {signature.inputs["images"].name: images})
-    expected = _by_policy(tf.saved_model.load(str(path)).signatures, images, best)
+    expected = _by_policy(served, images, exit_policies[-1])
     np.testing.assert_array_equal(found["exit"], expected["exit"])
     _close(found["score"], expected["score"])
-    kept = json.loads((path / "assets" / "policy.json").read_text())
-    assert kept == best.to_dict()
+    kept = json.loads((exit_export / "assets" / "policy.json").read_text())
+    assert kept == exit_policies[-1].to_dict()
 
 
-def _loaded_in(session, path):
-    from tensorflow.python.saved_model.loader_impl import SavedModelLoader  # the public name warns
-
-    return SavedModelLoader(str(path)).load(session, ["serve"])
-
-
-def test_without_a_policy_nobody_leaves(network, tmp_path):
-    kept = json.loads((_export(network, tmp_path) / "assets" / "policy.json").read_text())
-    assert kept["thresholds"] == [None] * 3 and kept["network"] == exits.policy(network).network
+def test_without_a_policy_nobody_leaves(network):
+    found = signatures_of_exits.default_policy(network, exits.table(network))
+    assert found.thresholds == (None,) * 3 and found.network == exits.policy(network).network
 
 
 @pytest.mark.parametrize(
-    "policy",
-    [
-        None,  # of other weights
-        {"network": "0123456789abcdef"},
-        {"exits": [1, 2, 3], "thresholds": [0.0, 0.0], "temperatures": [1.0] * 3},
-    ],
+    "policy", [{"network": "0123456789abcdef"}, {"exits": [1, 2, 3], "thresholds": [0.0, 0.0], "temperatures": [1.0] * 3}]
 )
 def test_policies_of_another_network(policy, network, tmp_path):
-    other = exits.policy(exits.network(seed=1)) if policy is None else exits.policy(**policy)
-    with pytest.raises(ExportError, match="The row policy-0 of the table is of another network, evaluate again: `policy` must be"):
-        _export(network, tmp_path, table=exits.table(network, other))
+    table = exits.table(network, exits.policy(**policy))
+    with pytest.raises(
+        ExportError, match="The row policy-0 of the table is of another network, evaluate again: `policy` must be"
+    ):
+        _export(network, tmp_path, table=table)
     assert not [*tmp_path.iterdir()]
 
 
-def test_some_exits_are_served_without_the_heads_of_others(network, path, tmp_path, rng):
-    images = exits.pictures(rng, 2, 16, 16)
-    some = _export(network, tmp_path, settings=["exit3", "exit1"], table=exits.table(network))
-    loaded = tf.saved_model.load(str(some))
+def test_some_exits_of_a_low_bit_network_are_served_without_the_heads_of_others(exit_export, tmp_path, rng):
+    network, images = exits.network(weight_bits=2, activation_bits=2), exits.pictures(rng, 2, 16, 16)
+    path = _export(network, tmp_path, settings=["exit3", "exit1"], table=exits.table(network))
+    loaded = tf.saved_model.load(str(path))
     assert {*loaded.signatures} == {"serve_exit1", "serve_exit3", "serve_all", "serve_encoded", "serving_default"}
     found = loaded.signatures["serve_all"](images=images)["logits"]
     expected = network.forward({16: exits.TASK.resized(images, 16)}, ["exit1", "exit3"], training=False)
     _close(found, np.stack([*expected.values()], 1))
-    assert _bytes(some) < 0.7 * _bytes(path)
+    assert _bytes(path) < 0.7 * _bytes(exit_export)
 
 
 def test_separate_networks_equal_the_shared_one(network, served, tmp_path, rng):
     images = exits.pictures(rng, 2, 16, 16)
-    loaded = tf.saved_model.load(str(_export(network, tmp_path, form="separate", settings=["exit1", "exit4"])))
-    assert {*loaded.signatures} == {"serve_exit1", "serve_exit4", "serve_encoded", "serving_default"}
-    for name in ("serve_exit1", "serve_exit4"):
+    loaded = tf.saved_model.load(str(_export(network, tmp_path, form="separate", settings=["exit1", "exit2"])))
+    assert {*loaded.signatures} == {"serve_exit1", "serve_exit2", "serve_encoded", "serving_default"}
+    for name in ("serve_exit1", "serve_exit2"):
         _close(loaded.signatures[name](images=images)["logits"], served[name](images=images)["logits"])
 
 
@@ -249,17 +228,17 @@ def _bytes(path):
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def test_all_forms_are_hardly_larger_than_one(network, path, tmp_path, monkeypatch):
+def test_all_forms_are_hardly_larger_than_one(network, exit_export, tmp_path, monkeypatch):
     """Every weight is there once: beside an export whose one signature answers at all exits."""
 
     def one(network, task, chosen, shared, default):
-        return {"serving_default": signatures_of_exits._of_exits(signatures_of_exits.ExitGraphs(network.served(), task), chosen)}
+        return {"serving_default": signatures_of_exits._of_exits(signatures_of_exits._Body(network.served(), task), chosen)}
 
     monkeypatch.setattr(signatures_of_exits, "signatures", one)
     single = _export(network, tmp_path, table=exits.table(network))
     weights = sum(v.shape.num_elements() for v in network.weights)
     assert _bytes(single) > 4 * weights
-    assert _bytes(path) <= 1.15 * _bytes(single)
+    assert _bytes(exit_export) <= 1.15 * _bytes(single)
 
 
 def test_what_only_later_exits_need_is_not_computed(loaded, rng):
@@ -274,10 +253,3 @@ def test_what_only_later_exits_need_is_not_computed(loaded, rng):
             taken.append(time.perf_counter() - start)
         times[number] = np.median(taken)
     assert times[1] < 0.7 * times[4]
-
-
-def test_low_bit_networks(tmp_path, rng):
-    network, images = exits.network(weight_bits=2, activation_bits=2), exits.pictures(rng, 2, 16, 16)
-    served = tf.saved_model.load(str(_export(network, tmp_path, settings=["exit2"])))
-    expected = network(exits.TASK.resized(images, 16), setting="exit2")
-    _close(served.signatures["serve_exit2"](images=images)["logits"], expected)

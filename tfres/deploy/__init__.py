@@ -1,6 +1,12 @@
 """One artefact per network, with its query table inside, and the model that picks its setting by a budget."""
 
-from tfres.deploy.runtime import AdaptiveModel, Answer
-from tfres.deploy.savedmodel import export_savedmodel
+from tfres.lazy import lazily
 
-__all__ = ["AdaptiveModel", "Answer", "export_savedmodel"]
+# On first use: what runs exports does not load what makes them.
+_PLACES = {
+    "AdaptiveModel": "tfres.deploy.runtime",
+    "Answer": "tfres.deploy.runtime",
+    "export_savedmodel": "tfres.deploy.savedmodel",
+}
+__all__ = list(_PLACES)
+__getattr__ = lazily(__name__, _PLACES)

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tfres.deploy.signatures import PICTURES, some_pictures
 from tfres.models.exits import Ways
-from tfres.policies import SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tfres.models.exits import ServedExits
-    from tfres.tasks import Task
+
+
+def frozen_ways(served: ServedExits) -> Ways:
+    """The ways through a network in graphs that are traced once each, for calls from other graphs; for inference only."""
+    size = served.input_size(served.settings[0])
+    trunk = _Trunk(served.ways, tf.TensorSpec([None, *size, 3], served.compute_dtype))
+    return Ways(trunk, _Heads(served.ways, trunk))
 
 
 class _Frozen:
@@ -117,30 +121,3 @@ class _Heads:
         self, number: int, features: tf.Tensor, before: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
         return self.frozen[number](features, [before] if self.cascade and before is not None else [])
-
-
-class ExitGraphs:
-    """What the signatures of a network with exits have in common.
-
-    `ways` are those of the network, through graphs that are traced once.
-    """
-
-    def __init__(self, served: ServedExits, task: Task) -> None:
-        self.task, self.size, self._dtype = task, served.input_size(served.settings[0]), served.compute_dtype
-        self.exits = served.exits
-        trunk = _Trunk(served.ways, tf.TensorSpec([None, *self.size, 3], self._dtype))
-        self.ways = Ways(trunk, _Heads(served.ways, trunk))
-        self.prepared = tf.function(self._prepared, input_signature=[PICTURES])
-        self.answer = tf.function(task.answer)
-        self.confidence = tf.function(self._confidence)
-
-    def _prepared(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The pictures as the network takes them, at least one, and how many there are."""
-        images, count = some_pictures(images)
-        images = tf.cast(self.task.resized(images, self.size), self._dtype)
-        return tf.ensure_shape(images, [None, *self.size, 3]), count
-
-    def _confidence(self, outputs: tf.Tensor, score: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
-        """How sure outputs are, by the score of this number."""
-        ways = [functools.partial(self.task.confidence, outputs, name, temperature) for name in SCORES]
-        return tf.switch_case(score, ways)

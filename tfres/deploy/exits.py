@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from tfres import table as tables
-from tfres.deploy.exit_graphs import ExitGraphs
-from tfres.deploy.signatures import PICTURES, of_encoded, some
+from tfres.deploy.exit_graphs import frozen_ways
+from tfres.deploy.signatures import PICTURES, of_encoded, some, some_pictures
 from tfres.errors import ExportError
 from tfres.models.weights import fingerprint, weights_by_name
 from tfres.policies import SCORES, Policy, PolicyError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tfres.deploy.signatures import Signatures
-    from tfres.models.exits import ExitNetwork
+    from tfres.models.exits import ExitNetwork, ServedExits
     from tfres.settings import Setting
     from tfres.tasks import Task
 
@@ -37,11 +38,11 @@ def signatures(
         default: policy of `serve_adaptive`; None for neither that nor stages.
     """
     if shared:
-        bodies = dict.fromkeys(chosen, ExitGraphs(network.served(), task))
+        bodies = dict.fromkeys(chosen, _Body(network.served(), task))
     else:
-        bodies = {setting: ExitGraphs(network.materialize(setting).served(), task) for setting in chosen}
+        bodies = {setting: _Body(network.materialize(setting).served(), task) for setting in chosen}
     last = bodies[chosen[0]]
-    made = {f"serve_{setting}": _of_exits(graphs, [setting]) for setting, graphs in bodies.items()}
+    made = {f"serve_{setting}": _of_exits(body, [setting]) for setting, body in bodies.items()}
     made["serving_default"] = largest = made[f"serve_{chosen[0]}"]
     made["serve_encoded"] = of_encoded(task, last.size, lambda images: largest(images=images))
     if shared and len(chosen) > 1:
@@ -84,13 +85,35 @@ def completed(table: Mapping[str, Any] | None, network: ExitNetwork) -> dict[str
     return {**table, "rows": rows}
 
 
-def _of_exits(graphs: ExitGraphs, settings: Sequence[Setting]) -> Callable[..., dict]:
+class _Body:
+    """What the signatures have in common."""
+
+    def __init__(self, served: ServedExits, task: Task) -> None:
+        self.task, self.size, self._dtype = task, served.input_size(served.settings[0]), served.compute_dtype
+        self.exits, self.ways = served.exits, frozen_ways(served)
+        self.prepared = tf.function(self._prepared, input_signature=[PICTURES])
+        self.answer = tf.function(task.answer)
+        self.confidence = tf.function(self._confidence)
+
+    def _prepared(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The pictures as the network takes them, at least one, and how many there are."""
+        images, count = some_pictures(images)
+        images = tf.cast(self.task.resized(images, self.size), self._dtype)
+        return tf.ensure_shape(images, [None, *self.size, 3]), count
+
+    def _confidence(self, outputs: tf.Tensor, score: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+        """How sure outputs are, by the score of this number."""
+        ways = [functools.partial(self.task.confidence, outputs, name, temperature) for name in SCORES]
+        return tf.switch_case(score, ways)
+
+
+def _of_exits(body: _Body, settings: Sequence[Setting]) -> Callable[..., dict]:
     """The answer of an exit, or those of several side by side."""
     numbers = sorted(setting.exit for setting in settings)
 
     def serve(images: tf.Tensor) -> Answer:
-        images, count = graphs.prepared(images)
-        answers = [graphs.answer(outputs) for _, outputs in graphs.ways.each(images, numbers)]
+        images, count = body.prepared(images)
+        answers = [body.answer(outputs) for _, outputs in body.ways.each(images, numbers)]
         if len(answers) > 1:
             answers = [{name: tf.stack([answer[name] for answer in answers], 1) for name in answers[0]}]
         return _first(answers[0], count)
@@ -98,9 +121,9 @@ def _of_exits(graphs: ExitGraphs, settings: Sequence[Setting]) -> Callable[..., 
     return tf.function(serve, input_signature=[PICTURES]).get_concrete_function()
 
 
-def _adaptive(graphs: ExitGraphs, policy: Policy) -> Callable[..., dict]:
+def _adaptive(body: _Body, policy: Policy) -> Callable[..., dict]:
     """`serve_adaptive`; TF Serving fills in what a request leaves out of `policy`."""
-    count = len(graphs.exits)
+    count = len(body.exits)
     never = [float("inf") if value is None else value for value in policy.thresholds]
     defaults = tf.constant(never), tf.constant(policy.temperatures), tf.constant(policy.score)
     numbers = [tf.TensorSpec([None], tf.float32, name) for name in ("thresholds", "temperatures")]
@@ -122,14 +145,14 @@ def _adaptive(graphs: ExitGraphs, policy: Policy) -> Callable[..., dict]:
         wanted = f"`score` must be one of {', '.join(SCORES)}. Received:"
         checks.append(tf.debugging.Assert(tf.reduce_any(known), [wanted, score]))
         with tf.control_dependencies(checks):
-            images, pictures = graphs.prepared(tf.identity(images))
+            images, pictures = body.prepared(tf.identity(images))
         number, temperatures = tf.argmax(known, output_type=tf.int32), _sized(temperatures, count)
 
         def confidence(place: int, outputs: tf.Tensor) -> tf.Tensor:
-            return graphs.confidence(outputs, number, temperatures[place])
+            return body.confidence(outputs, number, temperatures[place])
 
-        decision = graphs.ways.leaving(images, confidence, tf.unstack(_sized(thresholds, count - 1)))
-        return _first({**graphs.answer(decision.outputs), "exit": decision.exit, "score": decision.score}, pictures)
+        decision = body.ways.leaving(images, confidence, tf.unstack(_sized(thresholds, count - 1)))
+        return _first({**body.answer(decision.outputs), "exit": decision.exit, "score": decision.score}, pictures)
 
     return adaptive
 
@@ -139,18 +162,18 @@ def _sized(values: tf.Tensor, count: int) -> tf.Tensor:
     return tf.ensure_shape(tf.concat([values, tf.zeros([count])], 0)[:count], [count])
 
 
-def _stage(graphs: ExitGraphs, number: int) -> Callable[..., dict]:
+def _stage(body: _Body, number: int) -> Callable[..., dict]:
     """`serve_stage<number>`: from pictures or the state behind the stage before to the answer and the state."""
-    trunk, heads, place = graphs.ways.trunk, graphs.ways.heads, graphs.exits.index(number)
+    trunk, heads, place = body.ways.trunk, body.ways.heads, body.exits.index(number)
 
     def answered(state: Any, before: list[tf.Tensor], count: tf.Tensor) -> Answer:
         features, state = trunk.advance(state, number)
         outputs = heads.answer(number, features, *before)
-        carried = [] if number == graphs.exits[-1] else tf.nest.flatten((state, [outputs] if heads.cascade else []))
-        return _first({**graphs.answer(outputs), **_named(carried)}, count)
+        carried = [] if number == body.exits[-1] else tf.nest.flatten((state, [outputs] if heads.cascade else []))
+        return _first({**body.answer(outputs), **_named(carried)}, count)
 
     def first(images: tf.Tensor) -> Answer:
-        images, count = graphs.prepared(images)
+        images, count = body.prepared(images)
         return answered(images, [], count)
 
     def further(**states: tf.Tensor) -> Answer:
@@ -159,7 +182,7 @@ def _stage(graphs: ExitGraphs, number: int) -> Callable[..., dict]:
 
     if place == 0:
         return tf.function(first, input_signature=[PICTURES]).get_concrete_function()
-    earlier = graphs.exits[place - 1]
+    earlier = body.exits[place - 1]
     like = (trunk.frozen[earlier].outputs[1], [heads.frozen[earlier].outputs] if heads.cascade else [])
     specs = {name: tf.TensorSpec([None, *one.shape[1:]], one.dtype) for name, one in _named(tf.nest.flatten(like)).items()}
     return tf.function(further).get_concrete_function(**specs)

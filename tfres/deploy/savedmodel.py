@@ -92,7 +92,7 @@ def export_savedmodel(
         tables.check(table)
     names = None if classes is None else check_classes(classes)
     chosen = sorted({network.resolve(setting) for setting in settings or network.settings}, reverse=True)
-    shared, whole, policy = form == "shared", settings is None or len(chosen) == len(network.settings), None
+    shared, whole, policy = form == "shared", settings is None, None
     parent, root = pathlib.Path(out) / name, tf.Module()
     if "exit" in network.axes:
         default, table = exits.default_policy(network, table), exits.completed(table, network)
