@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfres import table as tables
-from tfres.deploy.exit_graphs import frozen_ways
 from tfres.deploy.signatures import PICTURES, of_encoded, some, some_pictures
 from tfres.errors import ExportError
 from tfres.models.weights import fingerprint, weights_by_name
@@ -90,7 +89,7 @@ class _Body:
 
     def __init__(self, served: ServedExits, task: Task) -> None:
         self.task, self.size, self._dtype = task, served.input_size(served.settings[0]), served.compute_dtype
-        self.exits, self.ways = served.exits, frozen_ways(served)
+        self.exits, self.ways = served.exits, served.frozen().ways
         self.prepared = tf.function(self._prepared, input_signature=[PICTURES])
         self.answer = tf.function(task.answer)
         self.confidence = tf.function(self._confidence)

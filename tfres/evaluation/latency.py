@@ -43,7 +43,7 @@ def served_call(network: Network, task: Task, batch: int = 1) -> Callable[[], An
         task: prepares pictures and makes answers.
         batch: pictures per call.
     """
-    served, (setting,) = network.served(), network.settings
+    served, (setting,) = network.served().frozen(), network.settings
     size, at = served.size(setting), served.at(setting)
     height, width = served.input_size(setting)
 

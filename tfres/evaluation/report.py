@@ -14,7 +14,7 @@ from tfres.evaluation.measuring import measure
 from tfres.files import write_json
 from tfres.plots import plotted
 from tfres.recipe import PolicyOptions
-from tfres.table import pareto, save, score
+from tfres.table import pareto, runs, save, score
 
 if TYPE_CHECKING:
     from tfres.evaluation.opened import OpenedRun
@@ -94,9 +94,11 @@ def show_table(table: Mapping[str, Any], more: Sequence[str] = ()) -> None:
 def plot_table(table: Mapping[str, Any], path: pathlib.Path, title: str) -> None:
     """The figure of merit against MACs with all settings, as PNG."""
     figure = score(table)
-    rows = [row for row in table["rows"] if row["setting"] != "ensemble" and figure in row]
+    rows = [row for row in table["rows"] if runs(row) and figure in row]
     with plotted(path, figsize=(6, 4)) as axes:
-        axes.plot([row["macs"] / 1e6 for row in rows], [100 * row[figure] for row in rows], "o-")
+        for form, policies in (("o-", False), ("s--", True)):
+            mine = sorted((row for row in rows if ("policy" in row) == policies), key=lambda row: row["macs"])
+            axes.plot([row["macs"] / 1e6 for row in mine], [100 * row[figure] for row in mine], form)
         for row in rows:
             place = (row["macs"] / 1e6, 100 * row[figure])
             axes.annotate(row["setting"], place, textcoords="offset points", xytext=(4, -10))

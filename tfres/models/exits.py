@@ -302,10 +302,18 @@ class ExitNetwork(Network):
 class ServedExits(ServedNetwork):
     """The served form of a network with exits."""
 
+    _frozen: Ways | None = None
+
     @property
     def ways(self) -> Ways:
         """The ways through the network."""
-        return Ways(self.backbone, self.classifier)
+        return self._frozen or Ways(self.backbone, self.classifier)
+
+    def frozen(self) -> ServedExits:
+        from tfres.models.frozen_exits import frozen_ways
+
+        self._frozen = self._frozen or frozen_ways(self)
+        return self
 
     @property
     def exits(self) -> tuple[int, ...]:

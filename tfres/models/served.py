@@ -71,6 +71,10 @@ class ServedNetwork(tf.Module):
         """What the task calls the size of the pictures at a setting; see `Network.size`."""
         return self._network.value.size(setting)
 
+    def frozen(self) -> ServedNetwork:
+        """Itself, in the form that an export calls: weights may be constants of its graphs from now on."""
+        return self
+
     def create(self, images: tf.Tensor) -> None:
         """Make all variables by a run."""
         self.run(images, self.at(self.settings[0]))

@@ -27,7 +27,7 @@ def leaving_times(network: ExitNetwork, task: Task, batch: int = 1, repeats: int
     Returns:
         ms, `(exits, repeats)`.
     """
-    served = network.served()
+    served = network.served().frozen()
     size = served.size(served.settings[0])
     height, width = served.input_size(served.settings[0])
     count = len(served.exits)
