@@ -6,8 +6,8 @@ RUN ?= runs/latest
 OUT ?= exported
 ARGS ?=
 
-.PHONY: train test lint eval export docs bench-quant bench-train bench-data bench-san bench-mutualnet results-cifar10 \
-	results-flowers5 results-san results-mutualnet \
+.PHONY: train test lint eval export docs bench-quant bench-train bench-data bench-san bench-mutualnet bench-ranet results-cifar10 \
+	results-flowers5 results-san results-mutualnet results-ranet \
 	lock clean
 
 # Everything below runs in .venv, made from the lock file and remade when it changes.
@@ -53,6 +53,9 @@ bench-san: $(VENV)/installed
 bench-mutualnet: $(VENV)/installed
 	$(PY) -m experiments.benchmarks.widths_step $(ARGS)
 
+bench-ranet: $(VENV)/installed
+	$(PY) -m experiments.benchmarks.early_exit $(ARGS)
+
 results-cifar10: $(VENV)/installed
 	$(PY) -m experiments.rsnet.results_cifar10 $(ARGS)
 
@@ -61,6 +64,9 @@ results-flowers5: $(VENV)/installed
 
 results-mutualnet: $(VENV)/installed
 	$(PY) -m experiments.mutualnet.results_cifar10 $(ARGS)
+
+results-ranet: $(VENV)/installed
+	$(PY) -m experiments.ranet.results_cifar10 $(ARGS)
 
 results-san: $(VENV)/installed
 	$(PY) -m experiments.san.results_flowers5 --data $(FLOWERS) $(ARGS)

@@ -1,5 +1,6 @@
 """Shared fixtures: seeded generators, golden files, one trained run."""
 
+import gc
 import gzip
 import json
 import pathlib
@@ -36,3 +37,11 @@ def rng():
 @pytest.fixture(autouse=True)
 def _seed():
     tf.keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _memory():
+    """What a file of tests traced does not stay for the next."""
+    yield
+    tf.keras.backend.clear_session()
+    gc.collect()

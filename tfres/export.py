@@ -18,10 +18,9 @@ def make_parser() -> Parser:
     parser.add_argument("--out", default="exported", help="folder that holds models")
     parser.add_argument("--name", help="name of the model; default the run's")
     parser.add_argument("--size", nargs="+", help="only the signatures of these resolutions")
-    form = (
-        "shared: one network serves all settings, also untrained resolutions (serve_any); generated kernels are generated per "
-    )
-    form += "call. separate: a plain network per setting with fixed kernels"
+    parser.add_argument("--settings", nargs="+", help="only the signatures of these settings, such as exit2 or r160-w0.5")
+    form = "shared: one network for all settings, also between them (serve_any); generated kernels are generated per call. "
+    form += "separate: a plain network per setting with fixed kernels"
     parser.add_argument("--form", choices=("shared", "separate"), default="shared", help=form)
     return parser
 
@@ -30,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = make_parser().parse_args(argv)
     sizes = numbers(int, arguments.size, "size")
+    if None not in (sizes, arguments.settings):
+        raise RecipeError("Give --size or --settings.")
     if arguments.name is not None:
         checked_name("name", arguments.name)
 
@@ -44,12 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = Run(arguments.run)
     recipe, network, classes = read_run_recipe(run), load_network(run), run.facts()["classes"]
     task = find_task(recipe.task).task(recipe.data, classes, recipe.model.classes)
-    settings = None if sizes is None else chosen_settings(network, sizes, None)
+    settings = arguments.settings if sizes is None else chosen_settings(network, sizes, None)
     table = run.read_table() if run.table.exists() else None
+    options = {"classes": classes, "table": table, "settings": settings, "form": arguments.form}
     try:
-        path = export_savedmodel(
-            network, task, arguments.out, arguments.name or run.name, classes, table, settings, arguments.form
-        )
+        path = export_savedmodel(network, task, arguments.out, arguments.name or run.name, **options)
     except ValueError as error:
         raise RecipeError(str(error)) from error
     print(path)

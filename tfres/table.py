@@ -2,6 +2,9 @@
 
 A table is what `table.json` in a run or an export holds: `{"machine": ..., "score": "top1", "rows": [{"setting", "top1",
 "macs", "ms", ...}]}`. `score` names the figure of merit, the higher the better; without it that is "top1".
+
+A row is of a setting ("r160-w0.75") or, with a `policy` (see `tfres.policies.Policy`), of a network with exits whose pictures
+leave by that; its costs are means over pictures. Other rows, such as that of the ensemble, are of nothing that can be run.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from tfres.errors import ExportError, RunError
 from tfres.files import read_json, write_json
+from tfres.policies import Policy
+from tfres.settings import Setting
 
 if TYPE_CHECKING:
     import os
@@ -85,6 +90,8 @@ def check(table: object) -> None:
         if name in seen:
             raise ValueError(f"Row {number} repeats the setting {name}.")
         seen.add(name)
+        if "policy" in row:
+            Policy.from_dict(row["policy"], f"`policy` of the row {name}")
         for key in (*_COSTS, *_SHARES, score(table)):
             _figure(row, key)
 
@@ -110,7 +117,7 @@ def merge(table: Table, other: Table) -> Table:
 
 
 def settings(table: Table, *keys: str) -> list[Row]:
-    """Rows of settings that have all these figures, such as "top1" and "ms"; the ensemble is no setting.
+    """Rows of settings and policies that have all these figures, such as "top1" and "ms".
 
     A figure that a row lacks, or that is None, was not measured: the row is left out.
 
@@ -118,8 +125,16 @@ def settings(table: Table, *keys: str) -> list[Row]:
         ValueError: a figure that is no finite number, or a cost below 0; names the row and the field.
     """
     check(table)
-    rows = [row for row in table["rows"] if row["setting"] != "ensemble"]
+    rows = [row for row in table["rows"] if runs(row)]
     return [row for row in rows if all(_figure(row, key) is not None for key in keys)]
+
+
+def runs(row: Row) -> bool:
+    """Whether what a row is of can be run: a setting or a policy, not what several settings give together."""
+    try:
+        return "policy" in row or bool(Setting.parse(row["setting"]))
+    except ValueError:
+        return False
 
 
 def pareto(table: Table, cost: str = "macs") -> list[Row]:

@@ -21,6 +21,8 @@ class At:
 class Network(tf.Module):
     """One convolution, and a scale per setting."""
 
+    axes = ("resolution",)
+
     def __init__(self, resolutions=(16, 12), scales=None, compute_dtype="float32"):
         super().__init__()
         generator = tf.random.Generator.from_seed(1)

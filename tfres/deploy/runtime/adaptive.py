@@ -13,15 +13,20 @@ import tensorflow as tf
 from tfres import table as tables
 from tfres.deploy.runtime import times as timing
 from tfres.deploy.runtime.answer import Answer
+from tfres.deploy.runtime.checks import checked_pictures, checked_shape, row_sides
+from tfres.deploy.runtime.exits import Exits
 from tfres.deploy.runtime.files import TABLE, open_export
 from tfres.errors import ExportError
-from tfres.settings import Setting
+from tfres.policies import PolicyError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike
+
+    from tfres.policies import Policy
+    from tfres.settings import Setting
 
 
 class AdaptiveModel:
@@ -36,7 +41,8 @@ class AdaptiveModel:
             whatever that takes.
 
     `score` is the table's figure of merit ("top1"), `rows` are its rows that have this figure and a signature, `settings`
-    all that can be called, `names` the classes.
+    all that can be called, `names` the classes. Where the network has exits, policies are settings too, by the names of their
+    rows: pictures leave at exits of their own, and the answer's `exit` and `score` tell where and how sure it was there.
 
     Raises:
         ExportError: no export, a damaged file in it, or a table without scores.
@@ -56,14 +62,17 @@ class AdaptiveModel:
         table = self._export.table or {}
         table = table if table.get("rows") else {"rows": []}
         self.score = tables.score(table)
-        self.settings = [row["setting"] for row in table["rows"] if row["setting"] in self._export.signatures]
+        self._exits = Exits(self._export) if self._export.policy else None
+        runs = [row for row in table["rows"] if tables.runs(row)]
+        self._policies = {row["setting"]: self._policy(row) for row in runs if "policy" in row and self._exits}
+        self.settings = [row["setting"] for row in runs if row["setting"] in {*self._export.signatures, *self._policies}]
         self.rows = [row for row in tables.settings(table, self.score, "macs") if row["setting"] in self.settings]
         if not self.rows:
             raise ExportError(
                 f"{self.path / TABLE} must have a setting with {self.score}, macs and a signature: evaluate before export. "
                 f"Received: settings {', '.join(self.settings) or 'none'}."
             )
-        self._sides = [_sides(row, self.path / TABLE) for row in self.rows]
+        self._sides = [row_sides(row, self.path / TABLE) for row in self.rows]
         self.cache = pathlib.Path(cache) if cache else timing.default_cache()
         self._times = {}
         self._measuring = threading.Lock()
@@ -89,12 +98,13 @@ class AdaptiveModel:
             anew: measure again.
 
         Returns:
-            setting -> ms that 95 % of its calls do not exceed.
+            setting -> ms that 95 % of its calls do not exceed; of a policy by its `shares` of the exits and by the times of
+            calls in which all pictures leave at the same one (see `exit_times.policy_time`).
 
         Raises:
             ValueError: another shape. ExportError: no shape, and the table has no resolutions.
         """
-        shape = self._shape(shape)
+        shape = (1, *self.largest) if shape is None else checked_shape(shape)
         if anew or shape not in self._times:
             with self._measuring:
                 if anew or shape not in self._times:
@@ -113,18 +123,31 @@ class AdaptiveModel:
         rows = [{**row, "ms": times[row["setting"]]} for row in self.rows]
         return tables.best({"score": self.score, "rows": rows}, budget_ms=budget_ms)
 
-    def predict(self, images: ArrayLike, budget_ms: float | None = None, setting: Setting | str | None = None) -> Answer:
+    def predict(
+        self,
+        images: ArrayLike,
+        budget_ms: float | None = None,
+        setting: Setting | str | None = None,
+        policy: Policy | Mapping | str | os.PathLike | None = None,
+    ) -> Answer:
         """Answer for pictures by the setting with the best score that the budget allows.
 
         Args:
             images: uint8 RGB `(batch, height, width, 3)`, any size; they are resized to the setting's resolution.
             budget_ms: milliseconds for the call; None for the best setting.
             setting: this one, whatever it takes.
+            policy: when to leave a network with exits, in place of a policy of the table: a `Policy`, its fields or the path
+                of its file.
 
         Raises:
-            tfres.table.BudgetError: see `choose`. ValueError: unknown setting, no budget, or other or no pictures.
+            tfres.table.BudgetError: see `choose`. ValueError: unknown setting, no budget, other or no pictures, or a policy
+                that is none or is for another network.
         """
-        images = _pictures(images)
+        images = checked_pictures(images)
+        if policy is not None:
+            if (budget_ms, setting) != (None, None):
+                raise ValueError(f"Give `policy` alone. Received: budget_ms={budget_ms}, setting={setting}.")
+            return self._run("policy", images, self._with_exits("policy").policy(policy))
         if setting is not None:
             if str(setting) not in self.settings:
                 raise ValueError(f"`setting` must be one of {', '.join(self.settings)}. Received: setting={setting}.")
@@ -135,6 +158,38 @@ class AdaptiveModel:
             best = self.choose(budget_ms, images.shape[:3])
         return self._run(best["setting"], images)
 
+    def iterate(self, images: ArrayLike, refine: str = "last") -> Iterator[Answer]:
+        """Answers of one exit after the other; nothing of an exit is computed before its answer is asked for.
+
+        Args:
+            images: as in `predict`.
+            refine: what an answer is made of: "last" (that exit), "confident" (per picture the exit so far with the largest
+                margin between its two best classes) or "mean" (the geometric mean of the probabilities of all so far).
+
+        Returns:
+            iterator of answers; `ms` counts all stages so far.
+
+        Raises:
+            ValueError: another `refine`, no exits, or other or no pictures.
+
+        Example:
+            for answer in model.iterate(pictures, refine="confident"):
+                if time.monotonic() > deadline:
+                    break
+        """
+        return self._with_exits("iterate").stages(checked_pictures(images), refine)
+
+    def _with_exits(self, name: str) -> Exits:
+        if self._exits is None:
+            raise ValueError(f"`{name}` is for exports of all exits of a network. Received: {self.path} without.")
+        return self._exits
+
+    def _policy(self, row: dict) -> Policy:
+        try:
+            return self._exits.policy(row["policy"])
+        except PolicyError as error:
+            raise ExportError(f"{self.path / TABLE}: row {row['setting']}: {error}") from error
+
     def _measured(self, shape: tuple[int, int, int], anew: bool) -> dict[str, float]:
         settings = [row["setting"] for row in self.rows]
         known = timing.circumstances(self._export.fingerprint, shape)
@@ -142,59 +197,22 @@ class AdaptiveModel:
         if kept is not None:
             return kept
         images = tf.zeros([*shape, 3], tf.uint8)
-        calls = {setting: functools.partial(self._ms, setting, images) for setting in settings}
-        times = timing.measured(calls, self.measure_seconds)
+        policies = [setting for setting in settings if setting in self._policies]
+        calls = {setting: functools.partial(self._ms, setting, images) for setting in settings if setting not in policies}
+        if policies:
+            calls |= self._exits.calls(images)
+        taken = timing.taken(calls, self.measure_seconds)
+        times = {name: timing.quantile(values) for name, values in taken.items() if name in settings}
+        times |= {setting: self._exits.time(self._policies[setting], taken, shape[0]) for setting in policies}
         timing.write(self.cache, known, times)
         return times
 
-    def _run(self, setting: str, images: tf.Tensor) -> Answer:
+    def _run(self, setting: str, images: tf.Tensor, policy: Policy | None = None) -> Answer:
+        policy = policy or self._policies.get(setting)
         start = time.perf_counter()
-        outputs = {name: value.numpy() for name, value in self._export.signatures[setting](images=images).items()}
+        found = self._exits.run(policy, images) if policy else self._export.signatures[setting](images=images)
+        outputs = {name: value.numpy() for name, value in found.items()}
         return Answer(setting, 1000 * (time.perf_counter() - start), outputs)
 
     def _ms(self, setting: str, images: tf.Tensor) -> float:
         return self._run(setting, images).ms
-
-    def _shape(self, shape: Sequence[int] | None) -> tuple[int, int, int]:
-        if shape is None:
-            return (1, *self.largest)
-        try:
-            sides = tuple(int(side) for side in shape)
-        except (TypeError, ValueError, OverflowError):
-            sides = ()
-        if len(sides) != 3 or min(sides) < 1 or sides != tuple(shape):
-            raise ValueError(f"`shape` must be (batch, height, width), all positive. Received: shape={shape!r}.")
-        return sides
-
-
-def _sides(row: dict, place: pathlib.Path) -> tuple[int, int] | None:
-    """Height and width of a row's resolution, one side or a pair; None where it has none.
-
-    Raises:
-        ExportError: it is something else.
-    """
-    resolution = row.get("resolution")
-    try:
-        return resolution and Setting(resolution=tuple(resolution) if isinstance(resolution, list) else resolution).sides
-    except ValueError:
-        raise ExportError(
-            f"`resolution` of the row {row['setting']} in {place} must be a side or a pair of sides in pixels. "
-            f"Received: resolution={str(resolution)[:40]!r}."
-        ) from None
-
-
-def _pictures(images: ArrayLike) -> tf.Tensor:
-    """The pictures as a tensor.
-
-    Raises:
-        ValueError: they are none.
-    """
-    try:
-        images = tf.convert_to_tensor(images)
-        received = f"{images.dtype.name} {tuple(images.shape)}"
-        fits = images.dtype == tf.uint8 and images.shape.rank == 4 and images.shape[3] == 3 and 0 not in images.shape
-    except (TypeError, ValueError, OverflowError, tf.errors.OpError):
-        received, fits = f"{type(images).__name__} that is no array", False
-    if not fits:
-        raise ValueError(f"`images` must be uint8 (batch, height, width, 3), no side of them 0. Received: {received}.")
-    return images

@@ -19,10 +19,11 @@ class Answer:
     Every output is an attribute too, by its name; the output `class`, a word that Python keeps for itself, is `classes`.
 
     Args:
-        setting: printed form of the setting that ran.
+        setting: printed form of the setting that ran, or name of the policy.
         ms: milliseconds that the call took.
         outputs: name of the task's output -> array with one entry per picture. Of a classifier: `class` int64 `(batch,)`,
-            `probabilities` and `logits` float32 `(batch, classes)`.
+            `probabilities` and `logits` float32 `(batch, classes)`; by a policy also `exit` int32 and `score` float32, both
+            `(batch,)`: where each picture left, and how sure the answer was there.
 
     Example:
         >>> answer = Answer("r32", 1.5, {"class": [3], "logits": [[0.1, 0.2]]})

@@ -15,11 +15,12 @@ import tensorflow as tf
 from tfres import table as tables
 from tfres.errors import ExportError
 from tfres.files import read_json, write_json
+from tfres.policies import Policy, PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TABLE, CLASSES = "assets/table.json", "assets/classes.json"
+TABLE, CLASSES, POLICY = "assets/table.json", "assets/classes.json", "assets/policy.json"
 SEAL = "assets.extra/files.json"  # SavedModel's own place for what servers do not read
 _GRAPH, _VARIABLES = "saved_model.pb", "variables/variables"
 _PREFIX = "serve_"
@@ -35,6 +36,7 @@ class Export:
         signatures: printed form of the setting -> its signature, a callable of `images=`.
         table: query table, or None.
         classes: their names, or None.
+        policy: default of `serve_adaptive`, or None without that; it names the network's exits and weights.
         fingerprint: digest of all files.
     """
 
@@ -43,6 +45,7 @@ class Export:
     signatures: dict[str, Callable[..., dict]]
     table: dict | None
     classes: list[str] | None
+    policy: Policy | None
     fingerprint: str
 
 
@@ -65,6 +68,7 @@ def open_export(path: str | os.PathLike) -> Export:
     classes = None
     if _is_there(folder / CLASSES):
         classes = check_classes(read_json(folder / CLASSES, ExportError, holds=list), str(folder / CLASSES))
+    policy = _policy(folder / POLICY) if _is_there(folder / POLICY) else None
     try:
         loaded = tf.saved_model.load(str(folder))
         signatures = {name.removeprefix(_PREFIX): call for name, call in loaded.signatures.items() if _takes_pictures(call)}
@@ -73,7 +77,7 @@ def open_export(path: str | os.PathLike) -> Export:
     if not signatures:
         raise ExportError(f"{folder / _GRAPH} must have a signature {_PREFIX}SETTING of uint8 pictures. Received: none.")
     fingerprint = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
-    return Export(folder, loaded, signatures, table, classes, fingerprint)
+    return Export(folder, loaded, signatures, table, classes, policy, fingerprint)
 
 
 def seal(folder: pathlib.Path) -> None:
@@ -120,6 +124,13 @@ def _check_seal(folder: pathlib.Path, digests: dict[str, str]) -> None:
             raise ExportError(f"{folder / name} must be there, it is a file of the export. Received: none.")
         if digests[name] != digest:
             raise ExportError(f"{folder / name} must be the file that was exported. Received: another or a damaged one.")
+
+
+def _policy(place: pathlib.Path) -> Policy:
+    try:
+        return Policy.from_dict(read_json(place, ExportError), str(place))
+    except PolicyError as error:
+        raise ExportError(str(error)) from error
 
 
 def _is_there(place: pathlib.Path) -> bool:

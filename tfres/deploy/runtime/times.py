@@ -21,33 +21,38 @@ from tfres.machine import machine
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-QUANTILE = 0.95  # share of the measured calls that are at most as long as a setting's time
+QUANTILE = 0.95  # share of the calls that are at most as long as a setting's time
 ROUNDS = 40
 _LOGGER = logging.getLogger(__name__)
 
 
-def measured(calls: Mapping[str, Callable[[], float]], seconds: float) -> dict[str, float]:
+def taken(calls: Mapping[str, Callable[[], float]], seconds: float) -> dict[str, list[float]]:
     """Time every call, in turn, so that a disturbance meets all.
 
     After one call each to warm up there are rounds until the time is up, at least one and at most `ROUNDS`.
 
     Args:
-        calls: setting -> a function that makes a call and returns its milliseconds.
+        calls: name -> a function that makes a call and returns its milliseconds.
         seconds: for all of it.
 
     Returns:
-        setting -> ms that 95 % of its calls do not exceed.
+        name -> the milliseconds of its calls.
     """
     end = time.perf_counter() + seconds
     for call in calls.values():
         call()
-    taken = {setting: [] for setting in calls}
+    found = {name: [] for name in calls}
     for number in range(ROUNDS):
-        for setting, call in calls.items():
+        for name, call in calls.items():
             if number and time.perf_counter() >= end:
                 break
-            taken[setting].append(call())
-    return {setting: float(np.quantile(values, QUANTILE)) for setting, values in taken.items()}
+            found[name].append(call())
+    return found
+
+
+def quantile(values: Sequence[float]) -> float:
+    """What 95 % of some milliseconds do not exceed."""
+    return float(np.quantile(values, QUANTILE))
 
 
 def circumstances(fingerprint: str, shape: Sequence[int]) -> dict:

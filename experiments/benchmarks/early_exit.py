@@ -1,0 +1,141 @@
+"""What leaving early saves when a network with exits is served.
+
+Command: `make bench-ranet` (after `make results-ranet`, whose float network it takes; the machine should have nothing else to
+do). Policies for a quarter, a half and three quarters of the multiply-adds of the whole network (all exits) are found on the
+held-out pictures. The exported file is called with test pictures, one and 32 per call, all forms in turn, two threads: the
+time saved against `serve_all` is set against the multiply-adds that these pictures saved. Then a policy for a latency
+budget on 200 single pictures, what budgets the policies keep on the whole test split, and bytes: the export with all its
+signatures against one with `serve_all` alone.
+"""
+
+import argparse
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from experiments.benchmarks.timing import report
+from tfres.deploy.savedmodel import export_savedmodel
+from tfres.evaluation.early_exit.finding import find_policies
+from tfres.evaluation.opened import open_run
+from tfres.policies import Policy
+from tfres.recipe import PolicyOptions
+
+SHARES, BATCHES = (0.25, 0.5, 0.75), {1: 200, 32: 12}
+ROUNDS, CALLS, THREADS = 5, 200, 2
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.early_exit", description=__doc__.splitlines()[0])
+    parser.add_argument("--run", default="runs/results-ranet/float", help="folder of the run (default %(default)s)")
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    opened = open_run(parser.parse_args().run)
+    whole = opened.network.more_costs(opened.network.settings[0])["macs_sequential"]
+    found = find_policies(opened, PolicyOptions(macs=[share * whole for share in SHARES]))
+    policies = {f"{share:.0%} of the multiply-adds": policy for share, policy in zip(SHARES, found.policies, strict=True)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = export_savedmodel(opened.network, opened.task, folder, "all", table=opened.run.read_table())
+        loaded = tf.saved_model.load(str(path))
+        figures = {f"batch {batch}": saved(opened, loaded, policies, batch, calls) for batch, calls in BATCHES.items()}
+        latency = kept_latency(opened, loaded)
+        sizes = {"all signatures": total(path), "serve_all alone": total(whole_network(opened, pathlib.Path(folder)))}
+    budgets = find_policies(opened, PolicyOptions()).report["policies"]
+    kept = {
+        f"{one['budget_macs'] / 1e6:.1f} M": one["test"]["macs"] / one["budget_macs"] - 1
+        for one in [*found.report["policies"], *budgets]
+    }
+    sizes["ratio"] = sizes["all signatures"] / sizes["serve_all alone"]
+    report(
+        "bench_early_exit",
+        "make bench-ranet",
+        {"threads": THREADS, **figures, "latency": latency, "test split over budget": kept, "bytes": sizes},
+    )
+
+
+def pictures(opened, count):
+    """Test pictures as they are sent, uint8."""
+    size = opened.network.size()
+    batches = (batch["images"][size].numpy() for batch in opened.task.evaluation_batches(opened.source, [size]))
+    return np.concatenate([next(batches) for _ in range(-(-count // opened.task.data.batch_size))])[:count]
+
+
+def inputs_of(policy: Policy):
+    """What `serve_adaptive` wants of a policy."""
+    return {
+        "thresholds": tf.constant([np.inf if value is None else value for value in policy.thresholds], tf.float32),
+        "temperatures": tf.constant(policy.temperatures, tf.float32),
+        "score": tf.constant(policy.score),
+    }
+
+
+def saved(opened, loaded, policies, batch, calls):
+    """Time and multiply-adds saved by policies at a batch size; every form sees the same pictures in turn."""
+    images = tf.constant(pictures(opened, batch * calls).reshape(calls, batch, *opened.network.input_size(), 3))
+    adaptive, last = loaded.signatures["serve_adaptive"], str(opened.network.settings[0])
+    forms = {"serve_all": (loaded.signatures["serve_all"], {}), f"serve_{last}": (loaded.signatures[f"serve_{last}"], {})}
+    forms |= {name: (adaptive, inputs_of(policy)) for name, policy in policies.items()}
+    times, left = {name: np.zeros(ROUNDS) for name in forms}, {name: [] for name in policies}
+    for number in range(-1, ROUNDS):  # the first round warms up
+        for one in images:
+            for name, (call, further) in forms.items():
+                start = time.perf_counter()
+                answer = {output: value.numpy() for output, value in call(images=one, **further).items()}
+                if number >= 0:
+                    times[name][number] += 1000 * (time.perf_counter() - start) / batch
+                if number == 0 and name in left:
+                    left[name].append(answer["exit"])
+    costs = {number: opened.network.more_costs(f"exit{number}")["macs_sequential"] for number in opened.network.exits}
+    whole, results = float(np.median(times["serve_all"])) / calls, {}
+    for name in forms:
+        results[name] = {"ms_per_picture": float(np.median(times[name])) / calls}
+        if name in left:
+            exits = np.concatenate(left[name])
+            macs = 1 - np.mean([costs[number] for number in exits]) / max(costs.values())
+            taken = 1 - results[name]["ms_per_picture"] / whole
+            shares = {f"exit{number}": float(np.mean(exits == number)) for number in costs}
+            results[name] |= {"macs_saved": float(macs), "time_saved": taken, "ratio": float(taken / macs), "shares": shares}
+    return results
+
+
+def kept_latency(opened, loaded):
+    """A policy for a budget in the middle of what exits take, and how many of the calls keep it."""
+    quality = find_policies(opened, PolicyOptions(macs=[1e12])).report["exits"]
+    times = [entry["ms_sequential"] for entry in quality]
+    budget = (times[len(times) // 2 - 1] + times[len(times) // 2]) / 2
+    (policy,) = find_policies(opened, PolicyOptions(ms=[budget])).policies
+    adaptive, further, within, exits = loaded.signatures["serve_adaptive"], inputs_of(policy), [], []
+    for one in tf.constant(pictures(opened, CALLS))[:, None]:
+        start = time.perf_counter()
+        answer = {name: value.numpy() for name, value in adaptive(images=one, **further).items()}
+        within.append(1000 * (time.perf_counter() - start) <= budget)
+        exits.append(int(answer["exit"][0]))
+    shares = {f"exit{number}": exits.count(number) / CALLS for number in opened.network.exits}
+    return {"budget_ms": budget, "calls": CALLS, "within": float(np.mean(within)), "shares": shares}
+
+
+def whole_network(opened, folder):
+    """An export that gives the answers of all exits and nothing else."""
+    served, task, root = opened.network.served(), opened.task, tf.Module()
+    size = served.size(served.settings[0])
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
+    def everything(images):
+        outputs = served.ways.each(task.resized(images, size), served.exits)
+        answers = [task.answer(z) for _, z in outputs]
+        return {name: tf.stack([answer[name] for answer in answers], 1) for name in answers[0]}
+
+    root.weights = served.weights
+    tf.saved_model.save(root, str(folder / "whole"), {"serve_all": everything})
+    return folder / "whole"
+
+
+def total(folder):
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in pathlib.Path(folder).rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    main()

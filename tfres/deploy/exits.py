@@ -1,0 +1,173 @@
+"""Signatures of a network with exits."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tfres import table as tables
+from tfres.deploy.exit_graphs import ExitGraphs
+from tfres.deploy.signatures import PICTURES, of_encoded, some
+from tfres.errors import ExportError
+from tfres.models.weights import fingerprint, weights_by_name
+from tfres.policies import SCORES, Policy, PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tfres.deploy.signatures import Signatures
+    from tfres.models.exits import ExitNetwork
+    from tfres.settings import Setting
+    from tfres.tasks import Task
+
+Answer = dict[str, tf.Tensor]
+
+
+def signatures(
+    network: ExitNetwork, task: Task, chosen: Sequence[Setting], shared: bool, default: Policy | None
+) -> Signatures:
+    """Name -> traced function.
+
+    Args:
+        network, task: see `export_savedmodel`.
+        chosen: the exits to serve, the last one first.
+        shared: one network serves all, otherwise a plain one each.
+        default: policy of `serve_adaptive`; None for neither that nor stages.
+    """
+    if shared:
+        bodies = dict.fromkeys(chosen, ExitGraphs(network.served(), task))
+    else:
+        bodies = {setting: ExitGraphs(network.materialize(setting).served(), task) for setting in chosen}
+    last = bodies[chosen[0]]
+    made = {f"serve_{setting}": _of_exits(graphs, [setting]) for setting, graphs in bodies.items()}
+    made["serving_default"] = largest = made[f"serve_{chosen[0]}"]
+    made["serve_encoded"] = of_encoded(task, last.size, lambda images: largest(images=images))
+    if shared and len(chosen) > 1:
+        made["serve_all"] = _of_exits(last, chosen)
+    if default is not None:
+        made["serve_adaptive"] = _adaptive(last, default)
+        made |= {f"serve_stage{number}": _stage(last, number) for number in last.exits}
+    return made
+
+
+def default_policy(network: ExitNetwork, table: Mapping[str, Any] | None) -> Policy:
+    """The policy with the best score in a table, of equally good ones the cheapest; without one nobody leaves early.
+
+    Raises:
+        ExportError: a policy of the table is for other exits or other weights.
+    """
+    exits, weights = network.exits, fingerprint(weights_by_name(network))
+    found = []
+    for row in tables.settings(table or {"rows": []}):
+        if "policy" in row:
+            policy = Policy.from_dict(row["policy"])
+            try:
+                policy.check_for(exits, weights)
+            except PolicyError as error:
+                text = f"The row {row['setting']} of the table is of another network, evaluate again: {error}"
+                raise ExportError(text) from None
+            found.append((row.get(tables.score(table)), row.get("macs"), policy))
+    rated = [(score, -macs, policy) for score, macs, policy in found if None not in (score, macs)]
+    if rated:
+        return dataclasses.replace(max(rated, key=lambda one: one[:2])[2], network=weights)
+    return Policy("margin", [None] * (len(exits) - 1), [1.0] * len(exits), exits, weights, rule="given")
+
+
+def completed(table: Mapping[str, Any] | None, network: ExitNetwork) -> dict[str, Any] | None:
+    """The table, its rows of exits with the resolution that they run at."""
+    sides = {str(setting): network.size(setting) for setting in network.settings}
+    if table is None:
+        return None
+    rows = [{**({"resolution": sides[row["setting"]]} if row["setting"] in sides else {}), **row} for row in table["rows"]]
+    return {**table, "rows": rows}
+
+
+def _of_exits(graphs: ExitGraphs, settings: Sequence[Setting]) -> Callable[..., dict]:
+    """The answer of an exit, or those of several side by side."""
+    numbers = sorted(setting.exit for setting in settings)
+
+    def serve(images: tf.Tensor) -> Answer:
+        images, count = graphs.prepared(images)
+        answers = [graphs.answer(outputs) for _, outputs in graphs.ways.each(images, numbers)]
+        if len(answers) > 1:
+            answers = [{name: tf.stack([answer[name] for answer in answers], 1) for name in answers[0]}]
+        return _first(answers[0], count)
+
+    return tf.function(serve, input_signature=[PICTURES]).get_concrete_function()
+
+
+def _adaptive(graphs: ExitGraphs, policy: Policy) -> Callable[..., dict]:
+    """`serve_adaptive`; TF Serving fills in what a request leaves out of `policy`."""
+    count = len(graphs.exits)
+    never = [float("inf") if value is None else value for value in policy.thresholds]
+    defaults = tf.constant(never), tf.constant(policy.temperatures), tf.constant(policy.score)
+    numbers = [tf.TensorSpec([None], tf.float32, name) for name in ("thresholds", "temperatures")]
+
+    @tf.function(input_signature=[PICTURES, *numbers, tf.TensorSpec([], tf.string, "score")])
+    def adaptive(
+        images: tf.Tensor,
+        thresholds: tf.Tensor = defaults[0],
+        temperatures: tf.Tensor = defaults[1],
+        score: tf.Tensor = defaults[2],
+    ) -> Answer:
+        fits = (tf.size(thresholds) == count - 1) & ~tf.reduce_any(tf.math.is_nan(thresholds))
+        wanted = f"`thresholds` must be {count - 1} numbers, one per exit but the last, not NaN. Received:"
+        checks = [tf.debugging.Assert(fits, [wanted, thresholds])]
+        good = tf.reduce_all((temperatures > 0) & tf.math.is_finite(temperatures))
+        wanted = f"`temperatures` must be {count} positive numbers, one per exit. Received:"
+        checks.append(tf.debugging.Assert((tf.size(temperatures) == count) & good, [wanted, temperatures]))
+        known = score == tf.constant(SCORES)
+        wanted = f"`score` must be one of {', '.join(SCORES)}. Received:"
+        checks.append(tf.debugging.Assert(tf.reduce_any(known), [wanted, score]))
+        with tf.control_dependencies(checks):
+            images, pictures = graphs.prepared(tf.identity(images))
+        number, temperatures = tf.argmax(known, output_type=tf.int32), _sized(temperatures, count)
+
+        def confidence(place: int, outputs: tf.Tensor) -> tf.Tensor:
+            return graphs.confidence(outputs, number, temperatures[place])
+
+        decision = graphs.ways.leaving(images, confidence, tf.unstack(_sized(thresholds, count - 1)))
+        return _first({**graphs.answer(decision.outputs), "exit": decision.exit, "score": decision.score}, pictures)
+
+    return adaptive
+
+
+def _sized(values: tf.Tensor, count: int) -> tf.Tensor:
+    """The values as a vector of so many, whatever their number: so that no step but the check fails."""
+    return tf.ensure_shape(tf.concat([values, tf.zeros([count])], 0)[:count], [count])
+
+
+def _stage(graphs: ExitGraphs, number: int) -> Callable[..., dict]:
+    """`serve_stage<number>`: from pictures or the state behind the stage before to the answer and the state."""
+    trunk, heads, place = graphs.ways.trunk, graphs.ways.heads, graphs.exits.index(number)
+
+    def answered(state: Any, before: list[tf.Tensor], count: tf.Tensor) -> Answer:
+        features, state = trunk.advance(state, number)
+        outputs = heads.answer(number, features, *before)
+        carried = [] if number == graphs.exits[-1] else tf.nest.flatten((state, [outputs] if heads.cascade else []))
+        return _first({**graphs.answer(outputs), **_named(carried)}, count)
+
+    def first(images: tf.Tensor) -> Answer:
+        images, count = graphs.prepared(images)
+        return answered(images, [], count)
+
+    def further(**states: tf.Tensor) -> Answer:
+        (state, before), count = some(tf.nest.pack_sequence_as(like, [states[name] for name in specs]))
+        return answered(state, before, count)
+
+    if place == 0:
+        return tf.function(first, input_signature=[PICTURES]).get_concrete_function()
+    earlier = graphs.exits[place - 1]
+    like = (trunk.frozen[earlier].outputs[1], [heads.frozen[earlier].outputs] if heads.cascade else [])
+    specs = {name: tf.TensorSpec([None, *one.shape[1:]], one.dtype) for name, one in _named(tf.nest.flatten(like)).items()}
+    return tf.function(further).get_concrete_function(**specs)
+
+
+def _named(states: Sequence[Any]) -> dict[str, Any]:
+    return {f"state_{place}": state for place, state in enumerate(states)}
+
+
+def _first(answer: Answer, count: tf.Tensor) -> Answer:
+    return {name: output[:count] for name, output in answer.items()}

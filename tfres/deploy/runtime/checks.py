@@ -1,0 +1,64 @@
+"""What callers of an export give, checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from tfres.errors import ExportError
+from tfres.settings import Setting
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+
+def checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """A shape `(batch, height, width)`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        sides = tuple(int(side) for side in shape)
+    except (TypeError, ValueError, OverflowError):
+        sides = ()
+    if len(sides) != 3 or min(sides) < 1 or sides != tuple(shape):
+        raise ValueError(f"`shape` must be (batch, height, width), all positive. Received: shape={shape!r}.")
+    return sides
+
+
+def row_sides(row: dict, place: pathlib.Path) -> tuple[int, int] | None:
+    """Height and width of a row's resolution, one side or a pair; None where it has none.
+
+    Raises:
+        ExportError: it is something else.
+    """
+    resolution = row.get("resolution")
+    try:
+        return resolution and Setting(resolution=tuple(resolution) if isinstance(resolution, list) else resolution).sides
+    except ValueError:
+        raise ExportError(
+            f"`resolution` of the row {row['setting']} in {place} must be a side or a pair of sides in pixels. "
+            f"Received: resolution={str(resolution)[:40]!r}."
+        ) from None
+
+
+def checked_pictures(images: ArrayLike) -> tf.Tensor:
+    """The pictures as a tensor.
+
+    Raises:
+        ValueError: they are none.
+    """
+    try:
+        images = tf.convert_to_tensor(images)
+        received = f"{images.dtype.name} {tuple(images.shape)}"
+        fits = images.dtype == tf.uint8 and images.shape.rank == 4 and images.shape[3] == 3 and 0 not in images.shape
+    except (TypeError, ValueError, OverflowError, tf.errors.OpError):
+        received, fits = f"{type(images).__name__} that is no array", False
+    if not fits:
+        raise ValueError(f"`images` must be uint8 (batch, height, width, 3), no side of them 0. Received: {received}.")
+    return images
