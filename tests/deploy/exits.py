@@ -46,5 +46,7 @@ def table(network, *policies):
     """Exits and policies; the score grows with the cost."""
     rows = [{"setting": f"exit{k}", "exit": k, "top1": k / 10, "macs": 100 * k} for k in EXITS]
     for place, one in enumerate(policies):
-        rows.append({"setting": f"policy-{place}", "policy": one.to_dict(), "top1": 0.15 + place / 10, "macs": 150 + 100 * place})
+        rows.append(
+            {"setting": f"policy-{place}", "policy": one.to_dict(), "top1": 0.15 + place / 10, "macs": 150 + 100 * place}
+        )
     return {"rows": rows}

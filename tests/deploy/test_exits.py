@@ -221,7 +221,9 @@ def test_without_a_policy_nobody_leaves(network, tmp_path):
 )
 def test_policies_of_another_network(policy, network, tmp_path):
     other = exits.policy(exits.network(seed=1)) if policy is None else exits.policy(**policy)
-    with pytest.raises(ExportError, match="The row policy-0 of the table is of another network, evaluate again: `policy` must be"):
+    with pytest.raises(
+        ExportError, match="The row policy-0 of the table is of another network, evaluate again: `policy` must be"
+    ):
         _export(network, tmp_path, table=exits.table(network, other))
     assert not [*tmp_path.iterdir()]
 
@@ -253,7 +255,9 @@ def test_all_forms_are_hardly_larger_than_one(network, path, tmp_path, monkeypat
     """Every weight is there once: beside an export whose one signature answers at all exits."""
 
     def one(network, task, chosen, shared, default):
-        return {"serving_default": signatures_of_exits._of_exits(signatures_of_exits.ExitGraphs(network.served(), task), chosen)}
+        return {
+            "serving_default": signatures_of_exits._of_exits(signatures_of_exits.ExitGraphs(network.served(), task), chosen)
+        }
 
     monkeypatch.setattr(signatures_of_exits, "signatures", one)
     single = _export(network, tmp_path, table=exits.table(network))

@@ -7,10 +7,12 @@ import pytest
 import tensorflow as tf
 
 from tests.models.tiny_exits import TINY, answers, expected, margin, pictures, stages, tiny, weightless
+from tests.tasks.fakes import classification
 from tfres.models.exits import COMPACTIONS
 from tfres.models.ranet import PRESETS, counting
 from tfres.models.ranet.layout import base_sides, lay_out
 from tfres.models.ranet.options import RANetOptions
+from tfres.policies import Policy, PolicyError
 from tfres.settings import Setting
 
 
@@ -210,6 +212,27 @@ def test_pictures_whose_score_is_no_number_do_not_leave(network, leaving, compac
     finally:
         for bias, value in zip(biases, before, strict=True):
             bias.assign(value)
+
+
+def test_policies(network):
+    """Scores at the exits' temperatures; where a policy has no threshold nobody leaves, however sure."""
+    images, task = pictures(6), classification(5)
+    outputs, _ = answers(network, images)
+    temperatures = (0.5, 1e-30, 2.0, 1.0)
+    scores = np.stack([task.confidence(z, "entropy", t) for z, t in zip(outputs, temperatures, strict=True)])
+    thresholds = [float(np.median(scores[0][:5])) + 1e-6, None, float(np.median(scores[2][:5])) + 1e-6]
+    never = [np.nan if threshold is None else threshold for threshold in thresholds]
+    right = expected(network, (outputs, scores), never)
+    assert {1, 3, 4} >= {*right[0]} and len({*right[0]}) > 1
+    policy = Policy("entropy", thresholds, temperatures, network.exits)
+    for compact in COMPACTIONS:
+        _agrees(network.adaptive(images, policy, task, compact), right)
+    with pytest.raises(ValueError, match="`compact` must be one of every, borders, never. Received: compact='always'"):
+        network.adaptive(images, policy, task, "always")
+    with pytest.raises(PolicyError, match="`policy` must be for the 4 exits"):
+        network.adaptive(images, Policy("margin", [0.5], [1, 1], [1, 4]), task)
+    with pytest.raises(ValueError, match="`images` must be float .* not empty"):
+        network.adaptive(images[:0], policy, task)
 
 
 def test_iterating_runs_a_stage_at_a_time(network, monkeypatch):
