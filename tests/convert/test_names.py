@@ -26,7 +26,6 @@ def _mutualnet(settings):
         ("mutualnet", "mutualnet_s_mobilenet_v2"),
         ("mutualnet", "mutualnet_autoslim_mobilenet_v1"),
         ("mutualnet", "mutualnet_wideresnet_10_2"),
-        ("ranet", "ranet_cifar10_s123_lg2"),
     ],
 )
 def test_every_name_of_the_authors(golden, family, file):
@@ -34,8 +33,6 @@ def test_every_name_of_the_authors(golden, family, file):
     reference = golden(file)
     if family == "mutualnet":
         arch, options = _mutualnet(reference["settings"])
-    elif family == "ranet":
-        arch, options = "RANet", reference["settings"]
     elif family == "rsnet_quant":
         arch, options = "resnet18", {"sizes": [96, 64, 32], "mode": "preact", "qw": 2, "qa": 2}
     else:

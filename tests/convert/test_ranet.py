@@ -11,18 +11,19 @@ from tfres.errors import CheckpointError, RecipeError
 from tfres.families.networks import load_network, read_run_recipe
 from tfres.run import Run
 
-# What the reference would call the options of `tiny` with CIFAR's stem.
+SMALL = {"scales": [1, 2], "channel_factors": [2, 1], "bottleneck_factors": [4, 2], "growth": 8}
+# What the reference would call the options of `network` below.
 GIVEN = {
-    "scale_list": "1-2-3",
+    "scale_list": "1-2",
     "nBlocks": 2,
     "block_step": 1,
     "step": 1,
     "stepmode": "even",
     "nChannels": 2,
-    "growthRate": 4,
-    "grFactor": [4, 2, 1],
-    "bnFactor": "4-2-1",
-    "reduction": 0.5,
+    "growthRate": 8,
+    "grFactor": [2, 1],
+    "bnFactor": "4-2",
+    "reduction": 0.4,
     "compress_factor": 0.25,
     "data": "cifar10",
     "num_classes": 5,
@@ -45,7 +46,7 @@ def _tensors(network, prefix=""):
 
 @pytest.fixture(scope="module")
 def network():
-    return tiny(stem="cifar", reduction=0.4)
+    return tiny(**SMALL, stem="cifar", reduction=0.4)
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +84,11 @@ def test_other_geometries(options):
 
 
 def test_architecture_of_ours_with_options_of_the_reference(network, tensors):
-    given = {**GIVEN, "reduction": 0.4}
-    converted = from_reference("ranet", "ranet_cifar", tensors, **given)
+    converted = from_reference("ranet", "ranet_cifar", tensors, **GIVEN)
     assert converted.options == network.options
     _equal(converted, network)
-    ours = names("ranet", "RANet", **{SYNONYMS.get(name, name): value for name, value in given.items() if name != "data"})
-    assert ours == names("ranet", "ranet_imagenet", **given)
+    ours = names("ranet", "RANet", **{SYNONYMS.get(name, name): value for name, value in GIVEN.items() if name != "data"})
+    assert ours == names("ranet", "ranet_imagenet", **GIVEN)
     assert set(ours.values()) == {name for name in tensors if not name.endswith("num_batches_tracked")}
 
 
@@ -105,9 +105,9 @@ def test_architecture_of_ours_with_options_of_the_reference(network, tensors):
         ({"weight_bits": 2}, "Unknown option `weight_bits`"),
         ({"data": "mnist"}, "`data` must be one of cifar10, cifar100, ImageNet"),
         ({"nBlocks": "two"}, "`nBlocks` must be a whole number. Received: 'two'"),
-        ({"scale_list": "3-2-1"}, "`scales` must be one to eight ascending"),
+        ({"scale_list": "2-1"}, "`scales` must be one to eight ascending"),
         ({"growthRate": 0}, "`growth` must be from 1 to 1024"),
-        ({"grFactor": [0, 1, 2]}, "`channel_factors` must be a number from 1"),
+        ({"grFactor": [0, 1]}, "`channel_factors` must be a number from 1"),
     ],
 )
 def test_options_that_do_not_go_together(tensors, options, told):
@@ -123,7 +123,7 @@ def test_options_that_do_not_go_together(tensors, options, told):
             "missing: scale_flows.1.0.conv_last.net.0.weight; left over",
         ),
         (lambda t: t.update({"classifier.4.linear.bias": np.zeros(5)}), "missing: none; left over: classifier.4.linear.bias"),
-        (lambda t: None, r"Shapes: scale_flows.1.0.trans.net.0.weight is \(1, 1, 15, 6\)"),  # of another reduction
+        (lambda t: None, r"Shapes: scale_flows.1.0.trans.net.0.weight is \(1, 1, 12, 4\)"),  # of another reduction
     ],
 )
 def test_tensors_that_do_not_fit(tensors, change, told):
@@ -139,7 +139,7 @@ def test_tensors_of_other_networks(tensors):
         (
             "RANet",
             {name: value for name, value in tensors.items() if "FirstLayer" not in name},
-            "it has no FirstLayer.layers.2",
+            "it has no FirstLayer.layers.1",
         ),
         ("RANet", {**tensors, "classifier.0.linear.bias": np.float32(0)}, "it has no classifier.0.linear.bias that could"),
         ("RANet", {}, "`tensors` must be a mapping of names to arrays"),
@@ -161,14 +161,14 @@ def checkpoint(network, tmp_path):
 def test_command_makes_a_run(network, checkpoint, tmp_path, capsys):
     out = tmp_path / "run"
     arguments = ["ranet", "RANet", checkpoint, "--out", str(out)]
-    assert convert_main([*arguments, "--option", "reduction=0.4", "--option", "scale_list=1-2-3"]) == 0
+    assert convert_main([*arguments, "--option", "reduction=0.4", "--option", "scale_list=1-2"]) == 0
     assert capsys.readouterr().out.strip() == str(out)
     _equal(load_network(Run(out)), network)
     recipe = read_run_recipe(Run(out))
-    assert recipe.model.arch == "ranet_cifar" and recipe.model.scales == [1, 2, 3]
+    assert recipe.model.arch == "ranet_cifar" and recipe.model.scales == [1, 2]
     assert (recipe.data.crop, recipe.data.side, recipe.data.mean) == ("pad", 32, [0.485, 0.456, 0.406])
     for more, told in (
-        (["--option", "reduction=0.4", "--option", "scale_list=1-2-2"], "`out` must not hold a run yet"),
+        (["--option", "reduction=0.4", "--option", "scale_list=1-2"], "`out` must not hold a run yet"),
         (["--out", str(tmp_path / "b")], "another network"),
         (["--out", str(tmp_path / "b"), "--option", "depth=3"], "`depth` is no option of ranet"),
     ):

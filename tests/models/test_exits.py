@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.models.tiny_exits import TINY, expected_exits, margin, pictures, stages, tiny, weightless
+from tests.models.tiny_exits import TINY, answers, expected, margin, pictures, stages, tiny, weightless
+from tests.tasks.fakes import classification
 from tfres.models.exits import COMPACTIONS
 from tfres.models.ranet import PRESETS, counting
 from tfres.models.ranet.layout import base_sides, lay_out
 from tfres.models.ranet.options import RANetOptions
+from tfres.policies import Policy, PolicyError
 from tfres.settings import Setting
 
 
@@ -132,18 +134,18 @@ def leaving(network):
     return ways
 
 
-def _thresholds(network, images, shares):
+def _thresholds(found, shares):
     """Thresholds at which about these shares of the pictures would leave if all came there, far from all scores."""
-    found = []
-    for share, (_, z) in zip(shares, network.ways.each(images, network.exits), strict=False):
-        scores = np.sort([-1, *margin(0, z).numpy(), 9])
-        cut = int(round((1 - share) * (len(scores) - 2)))
-        found.append((scores[cut] + scores[cut + 1]) / 2)
-    return found
+    thresholds = []
+    for share, scores in zip(shares, found[1], strict=False):
+        ordered = np.sort([-1, *scores, 9])
+        cut = round((1 - share) * (len(ordered) - 2))
+        thresholds.append((ordered[cut] + ordered[cut + 1]) / 2)
+    return thresholds
 
 
-def _agrees(decision, expected):
-    exits, outputs, scores = expected
+def _agrees(decision, right):
+    exits, outputs, scores = right
     np.testing.assert_array_equal(decision.exit, exits)
     np.testing.assert_allclose(decision.outputs, outputs, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(decision.score, scores, rtol=1e-4, atol=1e-4)
@@ -153,15 +155,16 @@ def _agrees(decision, expected):
 def test_every_picture_has_the_answer_of_its_exit(network, leaving, compact):
     """Random mixes of exits, none, all; in a graph and eagerly; as many rows run as stay."""
     rng = np.random.default_rng(3)
-    for trial in range(8):
+    for trial in range(6):
         images = pictures(rng.integers(1, 17), seed=trial)
-        thresholds = _thresholds(network, images, rng.uniform(0, 1, 3) if trial else [0.5, 0.5, 0.5])
-        expected = expected_exits(network, images, thresholds)
+        found = answers(network, images)
+        thresholds = _thresholds(found, rng.uniform(0, 1, 3) if trial else [0.5, 0.5, 0.5])
+        right = expected(network, found, thresholds)
         leaving["ran"].clear()
-        _agrees(leaving[compact](images, tf.constant(thresholds, tf.float32)), expected)
-        assert sorted(leaving["ran"]) == _stages_that_run(network, compact, expected[0])
-        if trial < 3:
-            _agrees(network.ways.leaving(images, margin, thresholds, compact), expected)
+        _agrees(leaving[compact](images, tf.constant(thresholds, tf.float32)), right)
+        assert sorted(leaving["ran"]) == _stages_that_run(network, compact, right[0])
+        if trial < 2:
+            _agrees(network.ways.leaving(images, margin, thresholds, compact), right)
 
 
 def _stages_that_run(network, compact, exits):
@@ -179,6 +182,7 @@ def _stages_that_run(network, compact, exits):
 @pytest.mark.parametrize("compact", COMPACTIONS)
 def test_all_leave_at_once_or_never(network, leaving, compact):
     images, never = pictures(5), np.float32("nan")
+    found = answers(network, images)
     for thresholds, exits in (
         ([-np.inf] * 3, [1] * 5),
         ([never, -np.inf, 0], [2] * 5),
@@ -188,7 +192,7 @@ def test_all_leave_at_once_or_never(network, leaving, compact):
     ):
         leaving["ran"].clear()
         decision = leaving[compact](images, tf.constant(thresholds, tf.float32))
-        _agrees(decision, expected_exits(network, images, thresholds))
+        _agrees(decision, expected(network, found, thresholds))
         assert decision.exit.numpy().tolist() == exits
         assert sorted(leaving["ran"]) == [(number, 5) for number in range(1, exits[0] + 1)]
 
@@ -210,19 +214,40 @@ def test_pictures_whose_score_is_no_number_do_not_leave(network, leaving, compac
             bias.assign(value)
 
 
+def test_policies(network):
+    """Scores at the exits' temperatures; where a policy has no threshold nobody leaves, however sure."""
+    images, task = pictures(6), classification(5)
+    outputs, _ = answers(network, images)
+    temperatures = (0.5, 1e-30, 2.0, 1.0)
+    scores = np.stack([task.confidence(z, "entropy", t) for z, t in zip(outputs, temperatures, strict=True)])
+    thresholds = [float(np.median(scores[0][:5])) + 1e-6, None, float(np.median(scores[2][:5])) + 1e-6]
+    never = [np.nan if threshold is None else threshold for threshold in thresholds]
+    right = expected(network, (outputs, scores), never)
+    assert {1, 3, 4} >= {*right[0]} and len({*right[0]}) > 1
+    policy = Policy("entropy", thresholds, temperatures, network.exits)
+    for compact in COMPACTIONS:
+        _agrees(network.adaptive(images, policy, task, compact), right)
+    with pytest.raises(ValueError, match="`compact` must be one of every, borders, never. Received: compact='always'"):
+        network.adaptive(images, policy, task, "always")
+    with pytest.raises(PolicyError, match="`policy` must be for the 4 exits"):
+        network.adaptive(images, Policy("margin", [0.5], [1, 1], [1, 4]), task)
+    with pytest.raises(ValueError, match="`images` must be float .* not empty"):
+        network.adaptive(images[:0], policy, task)
+
+
 def test_iterating_runs_a_stage_at_a_time(network, monkeypatch):
     ran, advance = [], network.backbone.advance
     monkeypatch.setattr(
         network.backbone, "advance", lambda state, number, **how: ran.append(number) or advance(state, number, **how)
     )
-    images, answers = pictures(2), []
+    images, given = pictures(2), []
     for setting, outputs in network.iterate(images):
-        answers.append(outputs)
+        given.append(outputs)
         assert ran == list(range(1, setting.exit + 1))
         if setting.exit == 3:
             break
     assert ran == [1, 2, 3]
-    np.testing.assert_array_equal(answers[-1], network(images, setting="exit3"))
+    np.testing.assert_array_equal(given[-1], network(images, setting="exit3"))
 
 
 def test_materialised_networks_hold_what_their_exit_needs(network):
@@ -250,8 +275,9 @@ def test_network_of_some_exits(network):
     images = pictures(4)
     for number in some.exits:
         np.testing.assert_array_equal(some(images, setting=f"exit{number}"), network(images, setting=f"exit{number}"))
-    thresholds = _thresholds(some, images, [0.5])
-    _agrees(some.ways.leaving(images, margin, thresholds), expected_exits(some, images, thresholds))
+    found = answers(some, images)
+    thresholds = _thresholds(found, [0.5])
+    _agrees(some.ways.leaving(images, margin, thresholds), expected(some, found, thresholds))
     with pytest.raises(ValueError, match="`setting` must be one of exit4, exit2"):
         some(images, setting="exit1")
 
@@ -260,9 +286,9 @@ def test_heads_of_a_cascade(cascade):
     """A head sees the answer of the one before and sends no gradient there."""
     images = pictures(4)
     with tf.GradientTape(persistent=True) as tape:
-        answers = dict(cascade.ways.each(images, cascade.exits, training=True))
+        outputs = dict(cascade.ways.each(images, cascade.exits, training=True))
     own, before = (cascade.classifier._heads[place].linear.kernel for place in (1, 0))
-    assert tape.gradient(answers[2], before) is None and tape.gradient(answers[2], own) is not None
+    assert tape.gradient(outputs[2], before) is None and tape.gradient(outputs[2], own) is not None
     was = [z.numpy() for _, z in cascade.ways.each(images, cascade.exits)]
     before.assign(before + 0.5)
     try:
@@ -274,10 +300,11 @@ def test_heads_of_a_cascade(cascade):
 
 def test_leaving_a_cascade(cascade):
     images = pictures(9)
+    found = answers(cascade, images)
+    thresholds = _thresholds(found, [0.4, 0.4])
     for compact in COMPACTIONS:
-        thresholds = _thresholds(cascade, images, [0.4, 0.4])
         decision = cascade.ways.leaving(images, margin, thresholds, compact)
-        _agrees(decision, expected_exits(cascade, images, thresholds))
+        _agrees(decision, expected(cascade, found, thresholds))
     assert len({*decision.exit.numpy()}) == 3
 
 

@@ -69,11 +69,15 @@ def margin(place, outputs):
     return best[:, 0] - best[:, 1]
 
 
-def expected_exits(network, images, thresholds):
-    """By the rule itself: the exit of every picture and the outputs of all exits there, from one full pass."""
-    outputs = [z.numpy() for _, z in network.ways.each(images, network.exits)]
-    scores = np.stack([margin(place, z).numpy() for place, z in enumerate(outputs)])
+def answers(network, images):
+    """Outputs and scores of all exits, from one full pass."""
+    outputs = [z for _, z in network.ways.each(images, network.exits)]
+    return np.stack(outputs), np.stack([margin(place, z) for place, z in enumerate(outputs)])
+
+
+def expected(network, found, thresholds):
+    """What `answers` gave, at the exit where every picture leaves by the rule itself: exits, outputs, scores."""
+    outputs, scores = found
     leaves = np.concatenate([scores[:-1] >= np.asarray(thresholds)[:, None], np.ones_like(scores[:1], bool)])
-    places = leaves.argmax(0)
-    rows = np.arange(len(places))
-    return np.asarray(network.exits)[places], np.stack(outputs)[places, rows], scores[places, rows]
+    places, rows = leaves.argmax(0), np.arange(scores.shape[1])
+    return np.asarray(network.exits)[places], outputs[places, rows], scores[places, rows]
