@@ -13,6 +13,7 @@ import yaml
 from experiments.docs.__main__ import ROOT, filled
 from tfres import options, train
 from tfres.__main__ import VERBS
+from tfres.families import FAMILIES
 from tfres.families.command_line import read_command_line
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -132,7 +133,7 @@ def test_commands_parse(page, capsys):
 @EVERY_PAGE
 def test_options_in_text_exist(page):
     known = {*options.SYNONYMS}.union(*(option_names(verb) for verb in VERBS))
-    known |= option_names("train", "meta_resnet20") | option_names("train", "mutual_wideresnet10_2")
+    known = known.union(*(option_names("train", next(iter(family.presets))) for family in FAMILIES.values()))
     named = {name for text in inline_code(page) for name in re.findall(r"^(--[a-z][\w.-]*)", text)}
     missing = {name: difflib.get_close_matches(name, known, n=1) for name in named - known - _NO_OPTIONS}
     assert missing == {}

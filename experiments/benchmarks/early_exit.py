@@ -1,7 +1,7 @@
 """What leaving early saves when a network with exits is served.
 
-Command: `make bench-ranet` (after `make results-ranet`, whose float network it takes; nothing else should run on the machine)
-. Policies with a quarter, a half and three quarters of the multiply-adds of the whole network (all exits) are the nearest of
+Command: `make bench-ranet` (after `make results-ranet`, whose float network it takes; nothing else should run on the machine).
+Policies with a quarter, a half and three quarters of the multiply-adds of the whole network (all exits) are the nearest of
 the published rule's family on the held-out pictures (a better policy may not want to spend so much). The exported file is
 called with test pictures, one and 32 per call, all forms in turn, two threads: the time saved against `serve_all` is set
 against the multiply-adds that these pictures saved. Then a policy for a latency budget on 200 single pictures, what budgets

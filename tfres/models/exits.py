@@ -12,6 +12,7 @@ from quant import At
 from tfres.models.backbones import Backbone
 from tfres.models.network import Network, checked_images
 from tfres.models.served import ServedNetwork
+from tfres.models.weights import fingerprint, weights_by_name
 from tfres.settings import Private, Setting
 
 if TYPE_CHECKING:
@@ -277,11 +278,12 @@ class ExitNetwork(Network):
             compact: see `Ways.leaving`.
 
         Raises:
-            PolicyError: of a network with other exits. ValueError: an unknown `compact`.
+            PolicyError: of a network with other exits or, in eager mode, other weights. ValueError: an unknown `compact`.
         """
         if compact not in COMPACTIONS:
             raise ValueError(f"`compact` must be one of {', '.join(COMPACTIONS)}. Received: compact={compact!r}.")
-        policy.check_for(self.exits)
+        known = policy.network is not None and tf.executing_eagerly()
+        policy.check_for(self.exits, fingerprint(weights_by_name(self)) if known else None)
         thresholds = [float("nan") if value is None else value for value in policy.thresholds]  # no score is at least NaN
 
         def confidence(place: int, outputs: tf.Tensor) -> tf.Tensor:
