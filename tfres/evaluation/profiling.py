@@ -54,6 +54,7 @@ def profile(network: Network, task: Task, batch: int, repeats: int) -> dict[str,
             "setting": str(setting),
             **{name: value for name, value in dataclasses.asdict(setting).items() if value is not None},
             **dataclasses.asdict(one.cost()),
+            **network.more_costs(setting),
             **times[str(setting)],
         }
         for setting, one in plain.items()
