@@ -10,7 +10,7 @@ import tfres
 from tests.tasks.fakes import classification
 from tfres import profile
 from tfres.errors import RecipeError
-from tfres.evaluation.latency import measure_latency, served_call
+from tfres.evaluation.latency import measure_latency, served_calls
 from tfres.evaluation.measuring import How, measure
 from tfres.evaluation.opened import open_run
 from tfres.families import from_preset
@@ -92,6 +92,7 @@ def test_times_are_of_the_served_form():
     assert order == ["a", "b"] * 4 and set(times["a"]) == {"ms", "ms_p90"}
     network = from_preset("resnet20", blocks=[1], widths=[4], resolutions=[16], classes=5, weight_bits=2, activation_bits=2)
     task = classification(5)
-    logits, *_ = served_call(network, task, batch=2)()
+    (call,) = served_calls({network.settings[0]: network}, task, batch=2).values()
+    logits, *_ = call()
     zeros = task.resized(np.zeros([2, 16, 16, 3], np.uint8), 16)
     np.testing.assert_allclose(logits, network(zeros), rtol=1e-4, atol=1e-5)

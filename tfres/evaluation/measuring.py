@@ -10,7 +10,7 @@ import tqdm
 
 from tfres.evaluation.calibration import Calibration, calibrate
 from tfres.evaluation.evaluator import Evaluator
-from tfres.evaluation.latency import measure_latency, served_call
+from tfres.evaluation.latency import cost_of, forms, measure_latency, served_calls
 from tfres.machine import machine, threads
 from tfres.settings import INFERENCE, Private, Setting
 
@@ -111,7 +111,7 @@ def measure(
     with tqdm.tqdm(total=len(wanted), desc="measuring", unit=" settings", disable=len(wanted) <= 2 * _AT_ONCE) as bar:
         for group in _groups(network, wanted, how):
             privates = {setting: how.private(network, setting) for setting in group}
-            plain = {setting: network.materialize(setting, private) for setting, private in privates.items()}
+            plain = forms(network, group, privates)
             made = {setting: _row(network, setting, one, how) for setting, one in plain.items()}
             if how.anew:
                 for setting, one in plain.items():
@@ -122,7 +122,7 @@ def measure(
                 opened.run.add_calibrated(opened.checkpoint_name, _calibrated(plain, privates))
             found = [*made.values(), *_evaluated(opened, plain, made, how)] if accuracy else [*made.values()]
             if repeats:
-                times = measure_latency({str(s): served_call(one, opened.task) for s, one in plain.items()}, repeats)
+                times = measure_latency(served_calls(plain, opened.task), repeats)
                 found = [{**row, **times.get(row["setting"], {})} for row in found]
             rows += found
             done(found)
@@ -152,8 +152,7 @@ def _groups(network: Network, settings: Sequence[Setting], how: How) -> list[lis
 def _row(network: Network, setting: Setting, plain: Network, how: How) -> dict[str, Any]:
     axes = {name: value for name, value in dataclasses.asdict(setting).items() if value is not None}
     way = {} if how.inference is None else {"inference": how.inference}
-    more = network.more_costs(setting) if setting in network.settings else {}
-    return {"setting": str(setting), **axes, **way, **dataclasses.asdict(plain.cost()), **more}
+    return {"setting": str(setting), **axes, **way, **cost_of(network, setting, plain)}
 
 
 def _evaluated(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfres.errors import RecipeError
-from tfres.evaluation.latency import measure_latency, served_call
+from tfres.evaluation.latency import cost_of, forms, measure_latency, served_calls
 from tfres.families.networks import build_network, load_network, read_run_recipe
 from tfres.families.recipes import read_recipe, resolve
 from tfres.machine import machine, threads
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def profile_architecture(arch: str, resolutions: list[int] | None, batch: int, repeats: int) -> dict[str, Any]:
     """The table of a network with random weights; see `profile`."""
     model = {"arch": arch, **({} if resolutions is None else {"resolutions": resolutions})}
-    recipe, task, _ = resolve(read_recipe({"model": model, "data": {"source": "fake", "fake_size": 1, "batch_size": 1}}))
+    data = {"source": "fake", "fake_size": 1, "batch_size": 1, "holdout": 0}
+    recipe, task, _ = resolve(read_recipe({"model": model, "data": data}))
     return profile(build_network(recipe.replace(model={"classes": None})), task, batch, repeats)
 
 
@@ -47,17 +48,16 @@ def profile(network: Network, task: Task, batch: int, repeats: int) -> dict[str,
         batch: images per timed call.
         repeats: timed calls per setting.
     """
-    plain = {setting: network.materialize(setting) for setting in network.settings}
-    times = measure_latency({str(s): served_call(one, task, batch) for s, one in plain.items()}, repeats)
+    made = forms(network, network.settings, {})
+    times = measure_latency(served_calls(made, task, batch), repeats)
     rows = [
         {
             "setting": str(setting),
             **{name: value for name, value in dataclasses.asdict(setting).items() if value is not None},
-            **dataclasses.asdict(one.cost()),
-            **network.more_costs(setting),
+            **cost_of(network, setting, form),
             **times[str(setting)],
         }
-        for setting, one in plain.items()
+        for setting, form in made.items()
     ]
     return {"machine": machine(), "batch": batch, "threads": threads(), "score": task.score, "rows": rows}
 
