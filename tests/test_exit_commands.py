@@ -9,11 +9,12 @@ import pytest
 from tfres import calibrate, cli, evaluate, train
 from tfres.errors import DataError, RecipeError
 from tfres.evaluation.early_exit.collecting import collect
-from tfres.evaluation.early_exit.finding import find_policies, fingerprint_of
+from tfres.evaluation.early_exit.finding import find_policies
 from tfres.evaluation.early_exit.outcomes import taken
 from tfres.evaluation.opened import open_run
 from tfres.evaluation.report import with_policies
 from tfres.families.networks import load_network
+from tfres.models.weights import fingerprint_of
 from tfres.policies import Policy, PolicyError
 from tfres.recipe import PolicyOptions
 from tfres.run import Run
@@ -75,9 +76,10 @@ def test_policies_for_budgets(run, opened, capsys):
     policies = {row["setting"]: row for row in rows if row.get("policy")}
     assert len(policies) == 2 and f"policy-{(first + last) / 2e6:.4g}M" in policies and "policy-1percent" in policies
     (test,) = collect(opened.network, opened.task, opened.source, "validation")
-    costs = [opened.network.more_costs(f"exit{number}")["macs_sequential"] for number in opened.network.exits]
     for row in policies.values():
         policy = Policy.from_dict(row["policy"])
+        skipped = [number for number, value in zip(policy.exits, policy.thresholds, strict=False) if value is None]
+        costs = [opened.network.costs_on_the_way(number, skipped)["macs"] for number in opened.network.exits]
         at = taken(test.scores(opened.task, policy.score, policy.temperatures), policy.thresholds)
         assert row["macs"] == pytest.approx(np.mean([costs[place] for place in at]))
         assert row["top1"] == pytest.approx(test.hits[at, np.arange(len(at))].mean())
@@ -152,7 +154,7 @@ def test_no_pictures_held_out(opened, caplog):
     with pytest.raises(RecipeError, match="`policies.split` must be test"):
         find_policies(without, PolicyOptions(macs=[1e9]))
     (row,) = find_policies(without, PolicyOptions(macs=[1e9], split="test")).rows
-    assert row["policy"]["calibration"]["split"] == "test"
+    assert row["policy"]["calibration"]["split"] == "test" and row["setting"].endswith("-test")
 
 
 def test_policies_are_for_exits_only(tmp_path):

@@ -91,8 +91,10 @@ def saved(opened, loaded, policies, batch, calls):
     for name in forms:
         results[name] = {"ms_per_picture": float(np.median(times[name])) / calls}
         if name in left:
-            exits = np.concatenate(left[name])
-            macs = 1 - np.mean([costs[number] for number in exits]) / max(costs.values())
+            exits, policy = np.concatenate(left[name]), policies[name]
+            skipped = [number for number, value in zip(policy.exits, policy.thresholds, strict=False) if value is None]
+            spent = [opened.network.costs_on_the_way(int(number), skipped)["macs"] for number in exits]
+            macs = 1 - np.mean(spent) / max(costs.values())
             taken = 1 - results[name]["ms_per_picture"] / whole
             shares = {f"exit{number}": float(np.mean(exits == number)) for number in costs}
             results[name] |= {"macs_saved": float(macs), "time_saved": taken, "ratio": float(taken / macs), "shares": shares}

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.models.tiny_exits import TINY, answers, expected, margin, pictures, stages, tiny, weightless
 from tests.tasks.fakes import classification
-from tfres.models.exits import COMPACTIONS
+from tfres.models.exit_ways import COMPACTIONS
 from tfres.models.ranet import PRESETS, counting
 from tfres.models.ranet.layout import base_sides, lay_out
 from tfres.models.ranet.options import RANetOptions
@@ -312,3 +312,25 @@ def test_materialised_cascade(cascade):
     plain = cascade.materialize("exit3")
     assert _heads(plain) == {"exit1", "exit2", "exit3"} and plain.settings == [Setting(exit=3)]
     np.testing.assert_array_equal(plain(pictures(2)), cascade(pictures(2), setting="exit3"))
+
+
+def test_heads_where_nobody_leaves_do_not_run(network, monkeypatch):
+    """Eager and traced, also where the threshold is an input of the graph; nor are they charged."""
+    ran, answer = [], network.classifier.answer
+
+    def noting(number, features, before=None, training=None):
+        tf.py_function(lambda: ran.append(number), [], [])
+        return answer(number, features, before, training)
+
+    monkeypatch.setattr(network.classifier, "answer", noting)
+    images, thresholds = pictures(2), [float("inf"), 1e9, float("inf")]
+    decision = network.ways.leaving(images, margin, thresholds)
+    assert ran == [2, 4] and decision.exit.numpy().tolist() == [4, 4]
+    ran.clear()
+    traced = tf.function(lambda images, limits: network.ways.leaving(images, margin, tf.unstack(limits)))
+    again = traced(images, tf.constant(thresholds))
+    assert ran == [2, 4]
+    np.testing.assert_allclose(again.outputs, decision.outputs, rtol=1e-5, atol=1e-5)
+    whole, less = (network.costs_on_the_way(4, skipped)["macs"] for skipped in ((), (1, 3)))
+    own = [network.cost(f"exit{number}").macs for number in (1, 4)]
+    assert own[1] < less < whole

@@ -129,6 +129,7 @@ def recipe(arch: str, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     name = arch if arch in PRESETS else f"ranet_{stem}"
     mean, std = _PIXELS.get(config["classes"] if stem == "cifar" else 0, (IMAGENET_MEAN, IMAGENET_STD))
     data = {"batch_size": 64, "side": config["resolutions"][0], "crop": "pad" if stem == "cifar" else "area"}
+    data["holdout"] = 0.0  # which pictures the checkpoint was not trained on is not known
     return {
         "model": {"arch": name, **{field: config[field] for field in fields_of(RANetOptions)}},
         "data": {**data, "mean": list(mean), "std": list(std)},

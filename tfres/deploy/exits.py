@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfres import table as tables
 from tfres.deploy.signatures import PICTURES, of_encoded, some, some_pictures
 from tfres.errors import ExportError
-from tfres.models.weights import fingerprint, weights_by_name
+from tfres.models.weights import fingerprint_of
 from tfres.policies import SCORES, Policy, PolicyError
 
 if TYPE_CHECKING:
@@ -55,10 +55,12 @@ def signatures(
 def default_policy(network: ExitNetwork, table: Mapping[str, Any] | None) -> Policy:
     """The policy with the best score in a table, of equally good ones the cheapest; without one nobody leaves early.
 
+    Those that were found on the pictures that they are tested on come last.
+
     Raises:
         ExportError: a policy of the table is for other exits or other weights.
     """
-    exits, weights = network.exits, fingerprint(weights_by_name(network))
+    exits, weights = network.exits, fingerprint_of(network)
     found = []
     for row in tables.settings(table or {"rows": []}):
         if "policy" in row:
@@ -69,9 +71,13 @@ def default_policy(network: ExitNetwork, table: Mapping[str, Any] | None) -> Pol
                 text = f"The row {row['setting']} of the table is of another network, evaluate again: {error}"
                 raise ExportError(text) from None
             found.append((row.get(tables.score(table)), row.get("macs"), policy))
-    rated = [(score, -macs, policy) for score, macs, policy in found if None not in (score, macs)]
+    rated = [
+        (policy.calibration.get("split") != "test", score, -macs, policy)
+        for score, macs, policy in found
+        if None not in (score, macs)
+    ]
     if rated:
-        return dataclasses.replace(max(rated, key=lambda one: one[:2])[2], network=weights)
+        return dataclasses.replace(max(rated, key=lambda one: one[:3])[3], network=weights)
     return Policy("margin", [None] * (len(exits) - 1), [1.0] * len(exits), exits, weights, rule="given")
 
 

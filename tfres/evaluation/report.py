@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfres.cli import print_table
-from tfres.evaluation.early_exit.finding import find_policies, fingerprint_of
+from tfres.evaluation.early_exit.finding import find_policies
 from tfres.evaluation.early_exit.report import write_report
 from tfres.evaluation.measuring import measure
 from tfres.files import write_json
+from tfres.models.weights import fingerprint_of
 from tfres.plots import plotted
 from tfres.recipe import PolicyOptions
 from tfres.table import pareto, runs, save, score
@@ -51,7 +52,9 @@ def finish_table(opened: OpenedRun, facts: Mapping[str, Any]) -> None:
     show_table(table)
 
 
-def with_policies(opened: OpenedRun, table: dict[str, Any], options: PolicyOptions | None, keep: bool) -> dict[str, Any]:
+def with_policies(
+    opened: OpenedRun, table: dict[str, Any], options: PolicyOptions | None, keep: bool, repeats: int = 50
+) -> dict[str, Any]:
     """The table of a network's exits with rows of policies for them.
 
     Args:
@@ -59,19 +62,20 @@ def with_policies(opened: OpenedRun, table: dict[str, Any], options: PolicyOptio
         table: of `measure`.
         options: how policies are found; None for the usual way, or none where no pictures were held out from training.
         keep: write them into the run's table and files; policies of other weights go.
+        repeats: timed calls per exit; 0 for no times.
     """
     rows: list[dict[str, Any]] = []
     if options is None and opened.source.calibration is None:
         logger.info("No policies: no pictures were held out from training (data.holdout).")
     else:
-        found = find_policies(opened, options or PolicyOptions())
+        found = find_policies(opened, options or PolicyOptions(), repeats)
         rows = found.rows
         if keep:
             write_report(opened, table, found)
     if keep:
         mark = fingerprint_of(opened.network)
         opened.run.add_to_table(
-            {**table, "rows": [*table["rows"], *rows]}, lambda row: row.get("policy", {}).get("network", mark) != mark
+            {**table, "rows": [*table["rows"], *rows]}, lambda row: (row.get("policy", {}).get("network") or mark) != mark
         )
     return {**table, "rows": [*table["rows"], *rows]}
 

@@ -66,7 +66,7 @@ def evaluate_run(
         exits = opened.network.exits
         table = measure(opened, settings, how, repeats=options.repeats if exits else 0)
         if exits and data is None:
-            return with_policies(opened, table, policies, keep=current)
+            return with_policies(opened, table, policies, keep=current, repeats=options.repeats)
     except ValueError as error:
         raise error if isinstance(error, RecipeError) or type(error) is not ValueError else RecipeError(str(error)) from error
     if current and how == How():
@@ -82,6 +82,8 @@ def chosen_settings(network: Network, sizes: Sequence[int] | None, widths: Seque
     if "resolution" not in network.axes and sizes != network.options.resolutions:
         known, axes = network.options.resolutions[0], " and ".join(network.axes)
         raise RecipeError(f"`size` must be {known}: the settings of this network differ in {axes}. Received: size={sizes}.")
+    if widths is None and "resolution" not in network.axes:
+        return list(network.settings)
     if widths is None:
         own = [setting for setting in network.settings if setting.resolution in sizes]
         missing = [size for size in sizes if size not in {setting.resolution for setting in own}]

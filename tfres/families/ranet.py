@@ -26,8 +26,10 @@ def defaults(options: RANetOptions) -> dict[str, dict[str, Any]]:
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError for weights of other exits than the network has."""
+    """Raises RecipeError for weights of other exits than the network has, or heads alone on a trunk that knows nothing."""
     weights, count = recipe.objective.exit_weights, len(recipe.model.exits)
+    alone = recipe.objective.heads_only
+    require(not alone or recipe.training.load is not None, "heads_only", "false without `training.load`", alone)
     require(weights is None or len(weights) == count, "exit_weights", f"a number for each of the {count} exits", weights)
 
 

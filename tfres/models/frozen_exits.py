@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tfres.models.exits import Ways
+from tfres.models.exit_ways import Ways
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,3 +121,7 @@ class _Heads:
         self, number: int, features: tf.Tensor, before: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
         return self.frozen[number](features, [before] if self.cascade and before is not None else [])
+
+    def nothing(self, number: int, features: tf.Tensor) -> tf.Tensor:
+        like = self.frozen[number].outputs
+        return tf.zeros([tf.shape(features)[0], *like.shape[1:]], like.dtype)

@@ -38,6 +38,11 @@ def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
+def fingerprint_of(model: tf.Module) -> str:
+    """The `fingerprint` of a model's weights."""
+    return fingerprint(weights_by_name(model))
+
+
 def load_weights(model: tf.Module, prefix: str) -> None:
     """Set all weights of a model from a checkpoint of ours; where it holds moving averages, those.
 

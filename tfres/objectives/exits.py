@@ -81,7 +81,7 @@ class ExitsObjective(SwitchableObjective):
 
 
 def equilibrium(exits: tuple[int, ...]) -> Callable[[int, tf.Tensor, Any], tuple[tf.Tensor, Any]]:
-    """The fork (see `tfres.models.exits`) that scales gradients as `ExitsObjective` says."""
+    """The fork (see `tfres.models.exit_ways`) that scales gradients as `ExitsObjective` says."""
 
     def fork(number: int, features: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
         if number not in exits:

@@ -186,8 +186,10 @@ class PolicyOptions:
     def __post_init__(self) -> None:
         for name in ("macs", "ms", "accuracy"):
             values = getattr(self, name)
-            good = values is None or (bool(values) and len({*values}) == len(values) <= 100 and min(values) > 0)
-            check(good, name, "at most 100 distinct positive numbers", values)
+            good = values is None or (
+                bool(values) and len({*values}) == len(values) <= 100 and 0 < min(values) <= max(values) < 1e18
+            )
+            check(good, name, "at most 100 distinct positive, finite numbers", values)
             alone = values is None or self.rule == "joint"
             check(alone, name, "left out with rule reference, whose policies are for no budget", values)
         check(max(self.accuracy or [0]) < 1, "accuracy", "between 0 and 1", self.accuracy)

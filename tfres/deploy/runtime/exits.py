@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import time
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Outputs = dict[str, np.ndarray]
     Refinement = Callable[[Outputs, Outputs | None], Outputs]  # of an exit's outputs and what was answered before
 
+_NEVER = 3e38  # where it is infinite the head does not run
 REFINEMENTS = ("last", "confident", "mean")
 _STATE = "state_"
 
@@ -73,7 +75,7 @@ class Exits:
 
         for some in (images[:1], images):
             for place in range(len(self.exits)):
-                thresholds = tuple(float("-inf" if at == place else "inf") for at in range(len(self.exits) - 1))
+                thresholds = tuple(-math.inf if at == place else _NEVER for at in range(len(self.exits) - 1))
                 found[some.shape[0], place] = functools.partial(call, some, thresholds)
         return found
 

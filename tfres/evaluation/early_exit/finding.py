@@ -15,7 +15,7 @@ from tfres.evaluation.early_exit.outcomes import intervals, outcome
 from tfres.evaluation.early_exit.solver import AccuracyError, Solver
 from tfres.evaluation.early_exit.temperature import temperatures
 from tfres.evaluation.early_exit.timing import leaving_times
-from tfres.models.weights import fingerprint
+from tfres.models.weights import fingerprint_of
 from tfres.policies import Policy
 from tfres.table import BudgetError
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _BUDGETS = 10  # where none is asked for
 # A policy for a time limit is planned for fewer late calls than the promised one in twenty: neither shares nor times stay put.
 _PROMISED, _PLANNED = 0.05, 0.03
-_REPEATS = 50
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,16 +45,17 @@ class Findings:
     policies: list[Policy]
 
 
-def find_policies(opened: OpenedRun, options: PolicyOptions) -> Findings:
+def find_policies(opened: OpenedRun, options: PolicyOptions, repeats: int = 50) -> Findings:
     """Search policies on the calibration pictures and judge them on the test pictures.
 
     Args:
         opened: a run of a network with exits.
         options: how.
+        repeats: timed calls per exit; 0 for no times.
 
     Raises:
-        RecipeError: a budget below the first exit (the smallest is named), an accuracy that is out of reach, or a run without
-            calibration pictures. DataError: see `collect`.
+        RecipeError: a budget below the first exit (the smallest is named), an accuracy that is out of reach, two budgets whose
+            policies would have one name, or a run without calibration pictures. DataError: see `collect`.
     """
     network, task = opened.network, opened.task
     if options.split == "calibration" and opened.source.calibration is None:
@@ -69,6 +69,8 @@ def find_policies(opened: OpenedRun, options: PolicyOptions) -> Findings:
             f"`macs` must be at least {macs[0] / 1e6:.4g} million, what exit {network.exits[0]} costs. "
             f"Received: {min(options.macs) / 1e6:.4g} million."
         )
+    if options.ms and not repeats:
+        raise RecipeError(f"`ms` needs timed calls (evaluation.repeats). Received: ms={options.ms} with none.")
     splits = ["calibration", "validation"] if options.split == "calibration" else ["validation"]
     collected = collect(network, task, opened.source, *splits)
     found_on, test = collected[0], collected[-1]
@@ -77,13 +79,14 @@ def find_policies(opened: OpenedRun, options: PolicyOptions) -> Findings:
     exact = temperatures(found_on.outputs, found_on.targets)
     used = exact if fitted else (1.0,) * len(network.exits)
     context = _Context(
+        network=network,
         exits=network.exits,
         calibration=found_on,
         test=test,
         scores=found_on.scores(task, score, used),
         test_scores=test.scores(task, score, used),
         macs=macs,
-        times=leaving_times(network, task, repeats=_REPEATS),
+        times=leaving_times(network, task, repeats=repeats) if repeats else None,
         describe={"score": score, "temperatures": used, "exits": network.exits, "network": fingerprint_of(network)},
         split=options.split,
         repeats=options.repeats,
@@ -91,6 +94,10 @@ def find_policies(opened: OpenedRun, options: PolicyOptions) -> Findings:
     )
     searched = _reference(context) if options.rule == "reference" else _joint(context, options)
     made = [context.row(name, thresholds, options.rule, wanted) for name, thresholds, wanted in searched]
+    names = [row["setting"] for row, _, _ in made]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise RecipeError(f"Budgets must differ by more than what their names show. Received: several {', '.join(double)}.")
     report = {
         "split": options.split,
         "pictures": {"calibration": found_on.hits.shape[1], "test": test.hits.shape[1]},
@@ -100,24 +107,18 @@ def find_policies(opened: OpenedRun, options: PolicyOptions) -> Findings:
     return Findings([row for row, _, _ in made], report, test, [policy for _, _, policy in made])
 
 
-def fingerprint_of(network: Any) -> str:
-    """Digest of a network's weights, which policies carry."""
-    from tfres.models.weights import weights_by_name
-
-    return fingerprint(weights_by_name(network))
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Context:
     """What all policies of one search have in common."""
 
+    network: Any
     exits: tuple[int, ...]
     calibration: Collected
     test: Collected
     scores: np.ndarray
     test_scores: np.ndarray
     macs: np.ndarray
-    times: np.ndarray
+    times: np.ndarray | None
     describe: dict[str, Any]
     split: str
     repeats: int
@@ -126,30 +127,41 @@ class _Context:
     def row(
         self, name: str, thresholds: Sequence[float | None], rule: str, wanted: dict[str, float]
     ) -> tuple[dict[str, Any], dict[str, Any], Policy]:
-        """The row of the table, the entry of the report and the policy of thresholds."""
-        before = outcome(self.scores, self.calibration.hits, self.macs, thresholds)
-        after = outcome(self.test_scores, self.test.hits, self.macs, thresholds)
-        spread = intervals(self.test_scores, self.test.hits, self.macs, thresholds, repeats=self.repeats)
-        known = {"split": self.split, "pictures": self.calibration.hits.shape[1], **wanted}
+        """The row of the table, the entry of the report and the policy of thresholds.
+
+        Heads of exits where nobody leaves are not charged: they do not run.
+        """
+        skipped = [number for number, value in zip(self.exits, thresholds, strict=False) if value is None]
+        costs = [self.network.costs_on_the_way(number, skipped) for number in self.exits]
+        macs = [cost.pop("macs") for cost in costs]
+        before = outcome(self.scores, self.calibration.hits, macs, thresholds)
+        after = outcome(self.test_scores, self.test.hits, macs, thresholds)
+        spread = intervals(self.test_scores, self.test.hits, macs, thresholds, repeats=self.repeats)
+        further = {name: float(np.dot(after.shares, [cost[name] for cost in costs])) for name in costs[0]}
+        split = {} if self.split == "calibration" else {"split": self.split}
+        name += f"-{self.split}" if split else ""
+        known = {"split": self.split, "pictures": self.calibration.hits.shape[1], "cost": "macs_sequential", **wanted}
         policy = Policy(thresholds=thresholds, shares=before.shares, calibration=known, rule=rule, **self.describe)
         spans = {f"{self.merit}_low": spread["accuracy"][0], f"{self.merit}_high": spread["accuracy"][1]}
-        times = self._times(after.shares)
-        row = {"setting": name, self.merit: after.accuracy, **spans, "macs": after.cost, **times, "policy": policy.to_dict()}
+        times = {} if self.times is None else _times(self.times, after.shares)
+        figures = {self.merit: after.accuracy, **spans, "macs": after.cost, **further, **times}
+        row = {"setting": name, **split, **figures, "policy": policy.to_dict()}
         entry = {
             "setting": name,
             **wanted,
             "calibration": {self.merit: before.accuracy, "macs": before.cost, "shares": list(before.shares)},
-            "test": {self.merit: after.accuracy, "macs": after.cost, "shares": list(after.shares)},
+            "test": {self.merit: after.accuracy, "macs": after.cost, **further, "shares": list(after.shares)},
             "intervals": {self.merit: list(spread["accuracy"]), "macs": list(spread["cost"])},
         }
         return row, entry, policy
 
-    def _times(self, shares: Sequence[float]) -> dict[str, float]:
-        """Mean and 90th percentile of the times of one picture per call."""
-        weights = np.repeat(np.asarray(shares) / self.times.shape[1], self.times.shape[1])
-        order = np.argsort(self.times, axis=None)
-        p90 = self.times.ravel()[order][np.searchsorted(np.cumsum(weights[order]), 0.9 - 1e-9)]
-        return {"ms": float(np.median(self.times, axis=1) @ np.asarray(shares)), "ms_p90": float(p90)}
+
+def _times(times: np.ndarray, shares: Sequence[float]) -> dict[str, float]:
+    """Mean (of the exits' medians) and 90th percentile of one picture per call, by where the test pictures leave."""
+    weights = np.repeat(np.asarray(shares) / times.shape[1], times.shape[1])
+    order = np.argsort(times, axis=None)
+    p90 = times.ravel()[order][np.searchsorted(np.cumsum(weights[order]), 0.9 - 1e-9)]
+    return {"ms": float(np.median(times, axis=1) @ np.asarray(shares)), "ms_p90": float(p90)}
 
 
 _Searched = Iterator[tuple[str, tuple[float | None, ...], dict[str, float]]]
@@ -157,7 +169,7 @@ _Searched = Iterator[tuple[str, tuple[float | None, ...], dict[str, float]]]
 
 def _reference(context: _Context) -> _Searched:
     for q, thresholds in reference.reference_family(context.scores).items():
-        yield f"policy-q{q:g}", reference.policy_thresholds(thresholds), {"q": q}
+        yield f"policy-q{q:g}{_score(context)}", reference.policy_thresholds(thresholds), {"q": q}
 
 
 def _joint(context: _Context, options: PolicyOptions) -> _Searched:
@@ -169,11 +181,11 @@ def _joint(context: _Context, options: PolicyOptions) -> _Searched:
     for budget in budgets if options.macs is None else options.macs:
         found = _asked("macs", budget, solver.for_budget)
         if options.macs is not None or found.thresholds not in known:  # what was not asked for by name is not repeated
-            yield f"policy-{budget / 1e6:.4g}M", found.thresholds, {"budget_macs": budget}
+            yield f"policy-{budget / 1e6:.4g}M{_score(context)}", found.thresholds, {"budget_macs": budget}
         known.add(found.thresholds)
     for accuracy in options.accuracy or []:
         found = _asked("accuracy", accuracy, solver.for_accuracy)
-        yield f"policy-{100 * accuracy:g}percent", found.thresholds, {"accuracy": accuracy}
+        yield f"policy-{100 * accuracy:g}percent{_score(context)}", found.thresholds, {"accuracy": accuracy}
     for budget in options.ms or []:
         late, usual_late = (context.times > budget).mean(1), np.quantile(context.times, 1 - _PLANNED, axis=1)
         if late.min() > _PLANNED:
@@ -183,7 +195,13 @@ def _joint(context: _Context, options: PolicyOptions) -> _Searched:
                 f"Received: {budget:g} ms."
             )
         found = Solver(context.scores, hits, late, context.exits).for_budget(_PLANNED)
-        yield f"policy-{budget:g}ms", found.thresholds, {"budget_ms": budget, "kept": 1 - _PROMISED}
+        yield f"policy-{budget:g}ms{_score(context)}", found.thresholds, {"budget_ms": budget, "kept": 1 - _PROMISED}
+
+
+def _score(context: _Context) -> str:
+    """What the name of a policy tells of its score, where that is not the usual one."""
+    usual, score = "margin", context.describe["score"]
+    return "" if score == usual else f"-{score}"
 
 
 def _asked(name: str, value: float, search: Callable[[float], Any]) -> Any:
@@ -205,7 +223,7 @@ def _quality(context: _Context, task: Any, exact: Sequence[float]) -> list[dict[
                 "setting": f"exit{number}",
                 context.merit: float(hits.mean()),
                 "macs_sequential": int(context.macs[place]),
-                "ms_sequential": float(np.median(context.times[place])),
+                **({} if context.times is None else {"ms_sequential": float(np.median(context.times[place]))}),
                 "temperature": float(exact[place]),
                 "calibration_error": quality.calibration_error(plain[place], hits),
                 "calibration_error_scaled": quality.calibration_error(scaled[place], hits),

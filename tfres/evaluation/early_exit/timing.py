@@ -41,7 +41,7 @@ def leaving_times(network: ExitNetwork, task: Task, batch: int = 1, repeats: int
         return {**task.answer(decision.outputs), "exit": decision.exit}
 
     concrete, images = answer.get_concrete_function(), tf.zeros(pictures.shape, tf.uint8)
-    never, always = np.float32(np.inf), np.float32(-np.inf)
+    never, always = np.finfo(np.float32).max, np.float32(-np.inf)  # (where it is infinite the head would not run)
     forced = [tf.constant([never] * place + [always] * (count - 1 - place)) for place in range(count)]
     times = np.zeros((count, repeats))
     for repeat in range(warmup + repeats):

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 from tfres.models.ranet.layout import base_sides, halved, lay_out
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tfres.models.ranet.layout import Block
     from tfres.models.ranet.options import RANetOptions
 
 CIFAR_HEAD = 128  # channels of a head's convolutions with the CIFAR stem
 
 
-def macs(options: RANetOptions, exit_number: int) -> int:
-    """Multiply-adds of one picture that goes through all heads up to an exit."""
-    return _Count(options).until(exit_number).macs
+def macs(options: RANetOptions, exit_number: int, skipped: Collection[int] = ()) -> int:
+    """Multiply-adds of one picture that goes through all heads up to an exit, but those of the exits that are skipped."""
+    return _Count(options, skipped).until(exit_number).macs
 
 
 def params(options: RANetOptions, exit_number: int) -> int:
@@ -28,17 +30,17 @@ def params(options: RANetOptions, exit_number: int) -> int:
     return _Count(options).until(exit_number).params
 
 
-def operations(options: RANetOptions, exit_number: int) -> int:
-    """Operations of one picture that goes through all heads up to an exit, by the reference's count."""
-    count = _Count(options).until(exit_number)
+def operations(options: RANetOptions, exit_number: int, skipped: Collection[int] = ()) -> int:
+    """Operations of such a picture, by the reference's count."""
+    count = _Count(options, skipped).until(exit_number)
     return count.macs + count.other
 
 
 class _Count:
     """Adds up multiply-adds, other operations and trainable parameters of one pass."""
 
-    def __init__(self, options: RANetOptions) -> None:
-        self.options = options
+    def __init__(self, options: RANetOptions, skipped: Collection[int] = ()) -> None:
+        self.options, self.skipped = options, skipped
         self.macs = self.other = self.params = 0
 
     def until(self, exit_number: int) -> _Count:
@@ -54,7 +56,7 @@ class _Count:
             blocks.append(block)
             kept.append(sides)
             side = sides[-1]
-            if block.exit in self.options.heads:
+            if block.exit in self.options.heads and block.exit not in self.skipped:
                 self._head(block, side)
             if block.exit == exit_number:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -10,7 +11,8 @@ import tensorflow as tf
 from quant import ActivationQuantizer, QuantConv2D
 from tfres.layers import FanOutNormal, SwitchableBatchNorm
 from tfres.models.backbones import Parts
-from tfres.models.exits import ExitNetwork, Heads, State, Trunk
+from tfres.models.exit_ways import Heads, State, Trunk
+from tfres.models.exits import ExitNetwork
 from tfres.models.options import FLOAT_BITS
 from tfres.models.ranet import counting
 from tfres.models.ranet.blocks import DenseBlock, Head, Stem
@@ -40,12 +42,12 @@ class RANet(ExitNetwork):
         options = {**self.options.to_dict(), "exits": [setting.exit], "chained": [f"exit{number}" for number in chained]}
         return type(self)(**options, dtype=self.dtype_policy)
 
-    def more_costs(self, setting: Any = None) -> dict[str, int]:
-        """MACs with all earlier heads, and the reference's count of operations with them; see `counting`."""
-        number = self.resolve(setting).exit
+    def costs_on_the_way(self, number: int, skipped: Iterable[int] = ()) -> dict[str, int]:
+        """Multiply-adds, and the reference's count of "operations"; see `counting`."""
+        skipped = () if self.options.cascade else tuple(skipped)
         return {
-            "macs_sequential": counting.macs(self.options, number),
-            "operations": counting.operations(self.options, number),
+            "macs": counting.macs(self.options, number, skipped),
+            "operations": counting.operations(self.options, number, skipped),
         }
 
     def decayed_weights(self, decay_on: str = "kernels") -> list[tf.Variable]:
@@ -71,7 +73,7 @@ class RANet(ExitNetwork):
             )
             for number in self.options.heads
         }
-        return Heads(heads, cascade)
+        return Heads(heads, [self.options.classes], cascade)
 
     def parts(self) -> Parts:
         return Parts(
