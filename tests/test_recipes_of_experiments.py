@@ -39,12 +39,14 @@ def _read(path) -> Recipe:
 def _small(recipe, pictures) -> Recipe:
     """The recipe on small pictures, its network narrow and shallow; everything else as it is."""
     options, given = network_options(recipe), recipe.model
-    ends = sorted(options["resolutions"])[:: len(options["resolutions"]) - 1]
+    ends = sorted(options["resolutions"])[:: max(1, len(options["resolutions"]) - 1)]
     sizes = {side: side if side <= 32 else side // 7 for side in ends}
     model = {"resolutions": list(sizes.values())}
     if options.get("widths") and options.get("blocks"):
         model["widths"] = [8 * number for number, _ in enumerate(options["widths"], 1)]
         model["blocks"] = [1] * len(options["blocks"])
+    elif "scales" in vars(given):
+        model |= {"channels": 2, "growth": 4, "step": 1, "blocks": 1, "block_step": 1}
     elif "width_range" in vars(given):
         model["width_range"] = [width / 8 for width in options["width_range"]]
     else:
@@ -53,7 +55,7 @@ def _small(recipe, pictures) -> Recipe:
         model["minimum"] = 8  # or the reference's rounding makes more channels of 0.25 x 8 than of 8
     if options.get("encodings"):
         model["encodings"] = {sizes[side]: number for side, number in options["encodings"].items() if side in sizes}
-    data = {"source": str(pictures), "batch_size": 2}
+    data = {"source": str(pictures), "batch_size": 2, "holdout": recipe.data.holdout and 0.25}
     return recipe.replace(model=model, data=data, training={"epochs": 1, "steps_per_epoch": 2, "saves_per_epoch": 1})
 
 
