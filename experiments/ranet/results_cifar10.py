@@ -53,7 +53,7 @@ def main():
 def exits(run):
     """Rows of the exits, of policies for budgets and of the published rule's, each with what was found on the way."""
     opened = open_run(run)
-    joint, reference = (find_policies(opened, PolicyOptions(rule=rule)) for rule in ("joint", "reference"))
+    joint, reference = (find_policies(opened, PolicyOptions(rule=rule), repeats=0) for rule in ("joint", "reference"))
     rows = [row for row in opened.run.read_table()["rows"] if row.get("exit")]
     return {
         "rows": [{key: value for key, value in row.items() if not key.startswith("ms")} for row in rows],
