@@ -168,13 +168,14 @@ def test_every_picture_has_the_answer_of_its_exit(network, leaving, compact):
 
 
 def _stages_that_run(network, compact, exits):
-    """`(stage, rows)` of what runs when pictures leave at these exits."""
+    """`(stage, rows)` of what runs when pictures leave at these exits; smaller batches are filled up to one of few sizes."""
     rows, found = len(exits), []
     for number in network.exits:
         stay = int(np.sum(exits >= number))
         if stay:
             gathers = compact == "every" or compact == "borders" and number - 1 in network.backbone.borders
-            rows = stay if gathers else rows
+            # (the first exit leaves the whole batch behind it)
+            rows = min(rows, next(size for size in (1, 2, 4, 8, 16) if size >= stay)) if gathers and number > 1 else rows
             found.append((number, rows))
     return found
 

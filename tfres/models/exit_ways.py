@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -138,12 +139,16 @@ class Ways:
             confidence: `(place of the exit, outputs) -> scores`.
             thresholds: per exit but the last; where one is infinite, or not a number, nobody leaves and the head does not run
                 (but in a cascade).
-            compact: after which exits those that stay are gathered into a smaller batch: "every", "borders" (where a costlier
-                part begins) or "never" (a stage runs for all as long as one stays).
+            compact: after which exits those that stay are gathered into a smaller batch, filled up to one of a few sizes:
+                "every", "borders" (where a costlier part begins) or "never" (a stage runs for all as long as one stays).
         """
         state = self.trunk.begin(images)
         waiting = tf.ones(tf.shape(images)[:1], tf.bool)
-        return self._rest(0, state, (), waiting, confidence, thresholds, compact)
+        several = functools.partial(self._rest, 0, state, (), waiting, confidence, thresholds, compact)
+        single = functools.partial(self._rest, 0, state, (), waiting, confidence, thresholds, "never")
+        if compact == "never" or images.shape[0] == 1:  # of one picture there is nothing to gather
+            return single()
+        return several() if images.shape[0] else tf.cond(tf.shape(images)[0] == 1, single, several)
 
     def _rest(
         self,
@@ -181,19 +186,37 @@ class Ways:
         stays = tf.where(leaves, tf.zeros_like(waiting), waiting)
         carried = (state, (outputs,) if self.heads.cascade else (), stays)
         gathers = compact == "every" or compact == "borders" and number in self.trunk.borders
-        rows = tf.where(stays)[:, 0] if gathers else tf.range(tf.size(stays, tf.int64))
+        if not gathers:
+            later = tf.cond(
+                tf.reduce_any(stays),
+                lambda: self._rest(place + 1, *carried, confidence, thresholds, compact),
+                lambda: here,
+            )
+            return tf.nest.map_structure(lambda a, b: tf.where(_like(stays, a), b, a), here, later)
+        rows = tf.where(stays)[:, 0]
+        count = tf.size(rows)
 
         def further() -> Decision:
-            rest = tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), carried) if gathers else carried
-            return self._rest(place + 1, *rest, confidence, thresholds, compact)
+            padded = _bucket(count, tf.size(stays))
+            taken = tf.concat([rows, tf.repeat(rows[:1], padded - count)], 0)
+            kept = tf.nest.map_structure(lambda tensor: tf.gather(tensor, taken), carried[:2])
+            found = self._rest(place + 1, *kept, tf.range(padded) < count, confidence, thresholds, compact)
+            return tf.nest.map_structure(lambda tensor: tensor[:count], found)
 
         def nothing() -> Decision:
-            return tf.nest.map_structure(lambda tensor: tensor[:0] if gathers else tensor, here)
+            return tf.nest.map_structure(lambda tensor: tensor[:0], here)
 
-        later = tf.cond(tf.reduce_any(stays), further, nothing)
-        if gathers:
-            return tf.nest.map_structure(lambda a, b: tf.tensor_scatter_nd_update(a, rows[:, None], b), here, later)
-        return tf.nest.map_structure(lambda a, b: tf.where(_like(stays, a), b, a), here, later)
+        later = tf.cond(count > 0, further, nothing)
+        return tf.nest.map_structure(lambda a, b: tf.tensor_scatter_nd_update(a, rows[:, None], b), here, later)
+
+
+def _bucket(count: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
+    """How many rows so many are filled up to: 1, 2, 4 or a multiple of 8, at most all.
+
+    Kernels are prepared anew for every size of a batch, which costs more than a few rows.
+    """
+    small = tf.where(count > 2, 4, count)
+    return tf.minimum(tf.where(count > 4, (count + 7) // 8 * 8, small), most)
 
 
 def _like(mask: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
