@@ -12,7 +12,7 @@ from quant.quantizers import WeightQuantizer
 from quant.scope import once
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class _QuantizedKernel:
@@ -140,6 +140,25 @@ class QuantConv2D(_QuantizedKernel, _Window, tf.keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
         return self.convolve(inputs, self.quantized_kernel(at, training))
+
+    def scaled(
+        self, inputs: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor, activation: Callable[[tf.Tensor], tf.Tensor]
+    ) -> tf.Tensor:
+        """activation((convolution + bias) * scale + shift), scale and shift within kernel and bias, which constants are once.
+
+        For inference. A 1x1 convolution is made as a matrix product, which starts faster on CPUs.
+
+        Args:
+            inputs: of known height and width.
+            scale, shift: `(filters,)`; the layer must have no activation of its own.
+            activation: applied last.
+        """
+        kernel = tf.cast(tf.cast(self.quantized_kernel(), scale.dtype) * scale, inputs.dtype)
+        bias = tf.cast(tf.cast(self.bias, scale.dtype) * scale + shift if self.use_bias else shift, inputs.dtype)
+        if (self.kernel_size, self.strides, self.groups) != ((1, 1), (1, 1), 1):
+            return activation(tf.nn.bias_add(self.convolution_op(self._padded(inputs), kernel), bias))
+        product = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel[0, 0])
+        return tf.reshape(activation(tf.nn.bias_add(product, bias)), [-1, *inputs.shape[1:3], self.filters])
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The layer with another kernel of the same shape in place of its own."""

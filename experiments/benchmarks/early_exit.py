@@ -1,11 +1,12 @@
 """What leaving early saves when a network with exits is served.
 
 Command: `make bench-ranet` (after `make results-ranet`, whose float network it takes; nothing else should run on the machine).
-Policies with a quarter, a half and three quarters of the multiply-adds of the whole network (all exits) are the nearest of
-the published rule's family on the held-out pictures (a better policy may not want to spend so much). The exported file is
-called with test pictures, one and 32 per call, all forms in turn, two threads: the time saved against `serve_all` is set
-against the multiply-adds that these pictures saved. Then a policy for a latency budget on 200 single pictures, what budgets
-policies keep on the whole test split, and bytes: the export with all its signatures against one with `serve_all` alone.
+Early exit is set against two whole networks: the one with the last head alone, which is what serves without exits, and the
+one that answers at all exits. For each, policies with a quarter, a half and three quarters of its multiply-adds are the
+nearest of the published rule's family on the held-out pictures (a better policy may not want to spend so much). The export is
+called with test pictures, one and 32 per call, all forms in turn, two threads: the time saved is set against the multiply-adds
+that these pictures saved. Then a policy for a latency budget on 200 single pictures, what budgets policies keep on the whole
+test split, and bytes: the export with all its signatures against one with `serve_all` alone.
 """
 
 import argparse
@@ -33,11 +34,13 @@ def main():
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     opened = open_run(parser.parse_args().run)
-    whole = opened.network.more_costs(opened.network.settings[0])["macs_sequential"]
     family = find_policies(opened, PolicyOptions(rule="reference", score="margin"))
-    spent = [entry["calibration"]["macs"] / whole for entry in family.report["policies"]]
-    nearest = [int(np.argmin(np.abs(np.array(spent) - share))) for share in SHARES]
-    policies = {f"{share:.0%} of the multiply-adds": family.policies[at] for share, at in zip(SHARES, nearest, strict=True)}
+    spent = np.array([entry["calibration"]["macs"] for entry in family.report["policies"]])
+    policies = {
+        (form, f"{share:.0%} of the multiply-adds"): family.policies[int(np.argmin(np.abs(spent - share * macs)))]
+        for form, macs in whole_networks(opened.network).items()
+        for share in SHARES
+    }
     with tempfile.TemporaryDirectory() as folder:
         path = export_savedmodel(opened.network, opened.task, folder, "all", table=opened.run.read_table())
         loaded = tf.saved_model.load(str(path))
@@ -61,6 +64,12 @@ def pictures(opened, count):
     return np.concatenate([next(batches) for _ in range(-(-count // opened.task.data.batch_size))])[:count]
 
 
+def whole_networks(network):
+    """Signatures that run the whole network, and the multiply-adds of a picture there."""
+    last = network.settings[0]
+    return {f"serve_{last}": network.cost(last).macs, "serve_all": network.more_costs(last)["macs_sequential"]}
+
+
 def inputs_of(policy: Policy):
     """What `serve_adaptive` wants of a policy."""
     return {
@@ -73,10 +82,10 @@ def inputs_of(policy: Policy):
 def saved(opened, loaded, policies, batch, calls):
     """Time and multiply-adds saved by policies at a batch size; every form sees the same pictures in turn."""
     images = tf.constant(pictures(opened, batch * calls).reshape(calls, batch, *opened.network.input_size(), 3))
-    adaptive, last = loaded.signatures["serve_adaptive"], str(opened.network.settings[0])
-    forms = {"serve_all": (loaded.signatures["serve_all"], {}), f"serve_{last}": (loaded.signatures[f"serve_{last}"], {})}
-    forms |= {name: (adaptive, inputs_of(policy)) for name, policy in policies.items()}
-    times, left = {name: np.zeros(ROUNDS) for name in forms}, {name: [] for name in policies}
+    wholes, adaptive = whole_networks(opened.network), loaded.signatures["serve_adaptive"]
+    forms = {name: (loaded.signatures[name], {}) for name in wholes}
+    forms |= {key: (adaptive, inputs_of(policy)) for key, policy in policies.items()}
+    times, left = {name: np.zeros(ROUNDS) for name in forms}, {key: [] for key in policies}
     for number in range(-1, ROUNDS):  # the first round warms up
         for one in images:
             for name, (call, further) in forms.items():
@@ -86,18 +95,21 @@ def saved(opened, loaded, policies, batch, calls):
                     times[name][number] += 1000 * (time.perf_counter() - start) / batch
                 if number == 0 and name in left:
                     left[name].append(answer["exit"])
-    costs = {number: opened.network.more_costs(f"exit{number}")["macs_sequential"] for number in opened.network.exits}
-    whole, results = float(np.median(times["serve_all"])) / calls, {}
-    for name in forms:
-        results[name] = {"ms_per_picture": float(np.median(times[name])) / calls}
-        if name in left:
-            exits, policy = np.concatenate(left[name]), policies[name]
-            skipped = [number for number, value in zip(policy.exits, policy.thresholds, strict=False) if value is None]
-            spent = [opened.network.costs_on_the_way(int(number), skipped)["macs"] for number in exits]
-            macs = 1 - np.mean(spent) / max(costs.values())
-            taken = 1 - results[name]["ms_per_picture"] / whole
-            shares = {f"exit{number}": float(np.mean(exits == number)) for number in costs}
-            results[name] |= {"macs_saved": float(macs), "time_saved": taken, "ratio": float(taken / macs), "shares": shares}
+    taken = {name: float(np.median(values)) / calls for name, values in times.items()}
+    results = {name: {"ms_per_picture": taken[name], "macs": macs} for name, macs in wholes.items()}
+    for (whole, name), policy in policies.items():
+        exits = np.concatenate(left[whole, name])
+        skipped = [number for number, value in zip(policy.exits, policy.thresholds, strict=False) if value is None]
+        spent = [opened.network.costs_on_the_way(int(number), skipped)["macs"] for number in exits]
+        macs_saved = float(1 - np.mean(spent) / wholes[whole])
+        time_saved = 1 - taken[whole, name] / taken[whole]
+        results[whole][name] = {
+            "ms_per_picture": taken[whole, name],
+            "macs_saved": macs_saved,
+            "time_saved": time_saved,
+            "ratio": time_saved / macs_saved,
+            "shares": {f"exit{number}": float(np.mean(exits == number)) for number in opened.network.exits},
+        }
     return results
 
 

@@ -72,6 +72,20 @@ def test_every_exit_gives_the_networks_outputs(network, served, rng):
     np.testing.assert_array_equal(served["serving_default"](images=images)["logits"], found["logits"])
 
 
+@pytest.mark.parametrize("compact", ["borders", "never"])
+def test_compaction_changes_no_answer(compact, network, served, tmp_path, rng):
+    images = exits.pictures(rng, 8, 16, 16)
+    policy = exits.mixed(network, images)
+    loaded = tf.saved_model.load(str(_export(network, tmp_path, table=exits.table(network), compact=compact)))
+    expected = _by_policy(served, images, policy)
+    for some in (images, images[:1]):
+        found = _by_policy(loaded.signatures, some, policy)
+        np.testing.assert_array_equal(found["exit"], expected["exit"][: len(some)])
+        _close(found["logits"], expected["logits"][: len(some)])
+    with pytest.raises(ExportError, match="`compact` must be one of every, borders, never. Received: compact='no'"):
+        _export(network, tmp_path, compact="no")
+
+
 def test_encoded_pictures_leave_at_the_last_exit(served, rng):
     images = exits.pictures(rng, 2, 16, 16)
     found = served["serve_encoded"](encoded=tf.stack([tf.io.encode_png(one) for one in images]))
@@ -231,7 +245,7 @@ def _bytes(path):
 def test_all_forms_are_hardly_larger_than_one(network, exit_export, tmp_path, monkeypatch):
     """Every weight is there once: beside an export whose one signature answers at all exits."""
 
-    def one(network, task, chosen, shared, default):
+    def one(network, task, chosen, shared, default, compact):
         return {"serving_default": signatures_of_exits._of_exits(signatures_of_exits._Body(network.served(), task), chosen)}
 
     monkeypatch.setattr(signatures_of_exits, "signatures", one)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from tfres import table as tables
-from tfres.deploy.signatures import PICTURES, of_encoded, some, some_pictures
+from tfres.deploy.signatures import PICTURES, asserted, of_encoded, some, some_pictures
 from tfres.errors import ExportError
 from tfres.models.weights import fingerprint_of
 from tfres.policies import SCORES, Policy, PolicyError
@@ -26,7 +25,7 @@ Answer = dict[str, tf.Tensor]
 
 
 def signatures(
-    network: ExitNetwork, task: Task, chosen: Sequence[Setting], shared: bool, default: Policy | None
+    network: ExitNetwork, task: Task, chosen: Sequence[Setting], shared: bool, default: Policy | None, compact: str
 ) -> Signatures:
     """Name -> traced function.
 
@@ -35,6 +34,7 @@ def signatures(
         chosen: the exits to serve, the last one first.
         shared: one network serves all, otherwise a plain one each.
         default: policy of `serve_adaptive`; None for neither that nor stages.
+        compact: see `export_savedmodel`.
     """
     if shared:
         bodies = dict.fromkeys(chosen, _Body(network.served(), task))
@@ -47,7 +47,7 @@ def signatures(
     if shared and len(chosen) > 1:
         made["serve_all"] = _of_exits(last, chosen)
     if default is not None:
-        made["serve_adaptive"] = _adaptive(last, default)
+        made["serve_adaptive"] = _adaptive(last, default, compact)
         made |= {f"serve_stage{number}": _stage(last, number) for number in last.exits}
     return made
 
@@ -95,21 +95,15 @@ class _Body:
 
     def __init__(self, served: ServedExits, task: Task) -> None:
         self.task, self.size, self._dtype = task, served.input_size(served.settings[0]), served.compute_dtype
-        self.exits, self.ways = served.exits, served.frozen().ways
+        self.served, self.exits, self.ways = served.frozen(), served.exits, served.frozen().ways
         self.prepared = tf.function(self._prepared, input_signature=[PICTURES])
         self.answer = tf.function(task.answer)
-        self.confidence = tf.function(self._confidence)
 
     def _prepared(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The pictures as the network takes them, at least one, and how many there are."""
         images, count = some_pictures(images)
         images = tf.cast(self.task.resized(images, self.size), self._dtype)
         return tf.ensure_shape(images, [None, *self.size, 3]), count
-
-    def _confidence(self, outputs: tf.Tensor, score: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
-        """How sure outputs are, by the score of this number."""
-        ways = [functools.partial(self.task.confidence, outputs, name, temperature) for name in SCORES]
-        return tf.switch_case(score, ways)
 
 
 def _of_exits(body: _Body, settings: Sequence[Setting]) -> Callable[..., dict]:
@@ -126,7 +120,7 @@ def _of_exits(body: _Body, settings: Sequence[Setting]) -> Callable[..., dict]:
     return tf.function(serve, input_signature=[PICTURES]).get_concrete_function()
 
 
-def _adaptive(body: _Body, policy: Policy) -> Callable[..., dict]:
+def _adaptive(body: _Body, policy: Policy, compact: str) -> Callable[..., dict]:
     """`serve_adaptive`; TF Serving fills in what a request leaves out of `policy`."""
     count = len(body.exits)
     never = [float("inf") if value is None else value for value in policy.thresholds]
@@ -142,21 +136,17 @@ def _adaptive(body: _Body, policy: Policy) -> Callable[..., dict]:
     ) -> Answer:
         fits = (tf.size(thresholds) == count - 1) & ~tf.reduce_any(tf.math.is_nan(thresholds))
         wanted = f"`thresholds` must be {count - 1} numbers, one per exit but the last, not NaN. Received:"
-        checks = [tf.debugging.Assert(fits, [wanted, thresholds])]
+        checks = [asserted(fits, wanted, thresholds)]
         good = tf.reduce_all((temperatures > 0) & tf.math.is_finite(temperatures))
         wanted = f"`temperatures` must be {count} positive numbers, one per exit. Received:"
-        checks.append(tf.debugging.Assert((tf.size(temperatures) == count) & good, [wanted, temperatures]))
+        checks.append(asserted((tf.size(temperatures) == count) & good, wanted, temperatures))
         known = score == tf.constant(SCORES)
         wanted = f"`score` must be one of {', '.join(SCORES)}. Received:"
-        checks.append(tf.debugging.Assert(tf.reduce_any(known), [wanted, score]))
+        checks.append(asserted(tf.reduce_any(known), wanted, score))
         with tf.control_dependencies(checks):
             images, pictures = body.prepared(tf.identity(images))
-        number, temperatures = tf.argmax(known, output_type=tf.int32), _sized(temperatures, count)
-
-        def confidence(place: int, outputs: tf.Tensor) -> tf.Tensor:
-            return body.confidence(outputs, number, temperatures[place])
-
-        decision = body.ways.leaving(images, confidence, tf.unstack(_sized(thresholds, count - 1)))
+        policy = _sized(thresholds, count - 1), _sized(temperatures, count), tf.argmax(known, output_type=tf.int32)
+        decision = body.served.leaving(images, body.task, *policy, compact)
         return _first({**body.answer(decision.outputs), "exit": decision.exit, "score": decision.score}, pictures)
 
     return adaptive

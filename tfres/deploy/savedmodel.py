@@ -14,6 +14,7 @@ from tfres.deploy.runtime.files import CLASSES, POLICY, TABLE, check_classes, se
 from tfres.deploy.versions import add_version
 from tfres.errors import ExportError
 from tfres.files import checked_name, write_json
+from tfres.models.exit_ways import COMPACTIONS
 
 if TYPE_CHECKING:
     import os
@@ -35,6 +36,7 @@ def export_savedmodel(
     table: dict | None = None,
     settings: Sequence[Setting | str | int] | None = None,
     form: str = "shared",
+    compact: str = "every",
 ) -> pathlib.Path:
     """Write `out/<name>/<version>/`, the next free version, whole or not at all.
 
@@ -74,6 +76,8 @@ def export_savedmodel(
         settings: those that are exported; None for all.
         form: "shared", one network that serves all settings (a SAN generates its kernels per call), or "separate", a plain
             network per setting with fixed kernels (see `Network.materialize`), which stores kernels once per setting.
+        compact: after which exits `serve_adaptive` gathers the pictures that stay into a smaller batch: "every", "borders" or
+            "never" (see `tfres.models.exit_ways.Ways.leaving`).
 
     Returns:
         path of the version.
@@ -85,6 +89,8 @@ def export_savedmodel(
     """
     if form not in FORMS:
         raise ExportError(f"`form` must be one of {', '.join(FORMS)}. Received: form={form!r}.")
+    if compact not in COMPACTIONS:
+        raise ExportError(f"`compact` must be one of {', '.join(COMPACTIONS)}. Received: compact={compact!r}.")
     checked_name("name", name)
     if settings is not None and not [*settings]:
         raise ExportError(f"`settings` must name a setting, or be None for all. Received: settings={settings!r}.")
@@ -97,7 +103,7 @@ def export_savedmodel(
     if "exit" in network.axes:
         default, table = exits.default_policy(network, table), exits.completed(table, network)
         policy = default if shared and whole and len(chosen) > 1 else None
-        made = exits.signatures(network, task, chosen, shared, policy)
+        made = exits.signatures(network, task, chosen, shared, policy, compact)
     else:
         made, root.networks = signatures.signatures(network, task, chosen, shared, whole)
     assets = {TABLE: table, CLASSES: names, POLICY: policy and policy.to_dict()}

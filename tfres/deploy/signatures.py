@@ -114,7 +114,7 @@ def _of_points(points: dict[Setting, _Point], task: Task, any_side: bool) -> Sig
         low, high = smallest.setting.resolution, largest.setting.resolution
         fits = (height == width) & (height >= low) & (height <= high)
         wanted = f"`images` must be square with a side from {low} to {high} pixels. Received (height, width):"
-        with tf.control_dependencies([tf.debugging.Assert(fits, [wanted, height, width])]):
+        with tf.control_dependencies([asserted(fits, wanted, height, width)]):
             images, count = some(tf.identity(images))
         return largest.served.answer(task.normalised(images), largest.served.network.shares(height), count)
 
@@ -142,8 +142,16 @@ def some_pictures(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The pictures, one black one for none, and how many they are. Pictures without a pixel are an error."""
     _, height, width, _ = tf.unstack(tf.shape(images))
     wanted = "`images` must be at least one pixel high and wide. Received (height, width):"
-    with tf.control_dependencies([tf.debugging.Assert((height > 0) & (width > 0), [wanted, height, width])]):
+    with tf.control_dependencies([asserted((height > 0) & (width > 0), wanted, height, width)]):
         return some(tf.identity(images))
+
+
+def asserted(condition: tf.Tensor, wanted: str, *received: tf.Tensor) -> tf.Operation:
+    """An operation that fails with the words and what was received where a condition does not hold.
+
+    (`tf.debugging.Assert` hides it in a condition of its own, which costs more than it does.)
+    """
+    return tf.raw_ops.Assert(condition=condition, data=[wanted, *received])
 
 
 def some(tensors: Any) -> tuple[Any, tf.Tensor]:

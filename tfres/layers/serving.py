@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tfres.layers.switchable_batch_norm import StackedBatchNorm
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import tensorflow as tf
 
+    from quant import QuantConv2D
     from tfres.settings import Setting
 
 
@@ -33,3 +36,23 @@ def assign(copy: tf.keras.layers.Layer, layer: tf.keras.layers.Layer) -> None:
         copy.set_weights(layer.get_weights())
     else:
         own(layer)
+
+
+def normalised(
+    conv: QuantConv2D,
+    norm: tf.keras.layers.Layer,
+    inputs: tf.Tensor,
+    activation: Callable[[tf.Tensor], tf.Tensor],
+    training: bool | None = None,
+) -> tf.Tensor:
+    """activation(norm(conv(inputs))); in a served network of one setting the norm becomes part of the convolution.
+
+    Args:
+        conv: without an activation of its own.
+        norm: of its outputs.
+        inputs, training: as layers take them.
+        activation: applied last.
+    """
+    if isinstance(norm, StackedBatchNorm) and norm.built and len(norm.settings) == 1:
+        return conv.scaled(inputs, *norm.scale_and_shift(), activation)
+    return activation(norm(conv(inputs, training=training), training=training))

@@ -196,6 +196,12 @@ class StackedBatchNorm(tf.keras.layers.Layer):
         own = [norm.variables_of(setting) for setting in self.settings]
         self.values.assign(tf.stack([tf.stack([variables[name] for name in _NAMES]) for variables in own]))
 
+    def scale_and_shift(self, at: At | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """The norm as inputs * scale + shift, both float32 `(channels,)`."""
+        gamma, beta, mean, variance = tf.unstack(pick(self.values, at))
+        scale = gamma * tf.math.rsqrt(variance + self.epsilon)
+        return scale, beta - mean * scale
+
     def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
         gamma, beta, mean, variance = tf.unstack(pick(self.values, at))
         return normalise(inputs, gamma, beta, self.epsilon, mean, variance)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -142,13 +141,9 @@ class Ways:
             compact: after which exits those that stay are gathered into a smaller batch, filled up to one of a few sizes:
                 "every", "borders" (where a costlier part begins) or "never" (a stage runs for all as long as one stays).
         """
-        state = self.trunk.begin(images)
+        compact = "never" if images.shape[0] == 1 else compact  # of one picture there is nothing to gather
         waiting = tf.ones(tf.shape(images)[:1], tf.bool)
-        several = functools.partial(self._rest, 0, state, (), waiting, confidence, thresholds, compact)
-        single = functools.partial(self._rest, 0, state, (), waiting, confidence, thresholds, "never")
-        if compact == "never" or images.shape[0] == 1:  # of one picture there is nothing to gather
-            return single()
-        return several() if images.shape[0] else tf.cond(tf.shape(images)[0] == 1, single, several)
+        return self._rest(0, self.trunk.begin(images), (), waiting, confidence, thresholds, compact)
 
     def _rest(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from tfres.models.exit_ways import COMPACTIONS, Decision, Fork, Heads, Ways
 from tfres.models.network import Network, checked_images
 from tfres.models.served import ServedNetwork
 from tfres.models.weights import fingerprint_of
+from tfres.policies import SCORES
 from tfres.settings import Private, Setting
 
 if TYPE_CHECKING:
@@ -176,6 +178,40 @@ class ServedExits(ServedNetwork):
 
     def run(self, images: tf.Tensor, at: At) -> tf.Tensor:
         return [*self.ways.each(images, [at.setting.exit], training=False)][-1][1]
+
+    def leaving(
+        self,
+        images: tf.Tensor,
+        task: Task,
+        thresholds: tf.Tensor,
+        temperatures: tf.Tensor,
+        score: tf.Tensor,
+        compact: str = "every",
+    ) -> Decision:
+        """Let every picture leave by a policy that is given as tensors; for graphs.
+
+        Args:
+            images: normalised `(batch, height, width, 3)`, at least one.
+            task: tells how sure outputs are.
+            thresholds: float32 `(exits - 1,)`, infinite where nobody leaves.
+            temperatures: float32 `(exits,)`.
+            score: int32, its place in `tfres.policies.SCORES`.
+            compact: see `Ways.leaving`.
+        """
+
+        # A branch that is not taken is one node then, not each of its own.
+        @functools.partial(tf.function, experimental_attributes={"_noinline": True})
+        def apart(images: tf.Tensor, thresholds: tf.Tensor, temperatures: tf.Tensor, score: tf.Tensor) -> Decision:
+            def confidence(place: int, outputs: tf.Tensor) -> tf.Tensor:
+                known = [functools.partial(task.confidence, outputs, name, temperatures[place]) for name in SCORES]
+                return tf.switch_case(score, known)
+
+            return self.ways.leaving(images, confidence, tf.unstack(thresholds), compact)
+
+        policy = thresholds, temperatures, score
+        if images.shape[0]:
+            return apart(images, *policy)
+        return tf.cond(tf.shape(images)[0] == 1, lambda: apart(images[:1], *policy), lambda: apart(images, *policy))
 
     def create(self, images: tf.Tensor) -> None:
         for _ in self.ways.each(images, self.exits, training=False):

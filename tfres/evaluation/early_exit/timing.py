@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from tfres.policies import SCORES
+
 if TYPE_CHECKING:
     from tfres.models.exits import ExitNetwork
     from tfres.tasks import Task
@@ -28,26 +30,25 @@ def leaving_times(network: ExitNetwork, task: Task, batch: int = 1, repeats: int
         ms, `(exits, repeats)`.
     """
     served = network.served().frozen()
-    size = served.size(served.settings[0])
     height, width = served.input_size(served.settings[0])
     count = len(served.exits)
-    pictures = tf.TensorSpec([batch, height, width, 3], tf.uint8)
+    pictures = tf.TensorSpec([None, None, None, 3], tf.uint8)
 
-    @tf.function(input_signature=[pictures, tf.TensorSpec([count - 1], tf.float32)])
-    def answer(images: tf.Tensor, thresholds: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs, _ = task.prepare({"images": {size: images}}, [size], training=False)
-        images = tf.cast(inputs[size], served.compute_dtype)
-        decision = served.ways.leaving(images, lambda place, outputs: task.confidence(outputs, "margin", 1.0), thresholds)
+    @tf.function(input_signature=[pictures, tf.TensorSpec([count - 1]), tf.TensorSpec([count]), tf.TensorSpec([], tf.int32)])
+    def answer(images: tf.Tensor, *policy: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = tf.cast(task.resized(images, (height, width)), served.compute_dtype)
+        decision = served.leaving(tf.ensure_shape(images, [None, height, width, 3]), task, *policy)
         return {**task.answer(decision.outputs), "exit": decision.exit}
 
-    concrete, images = answer.get_concrete_function(), tf.zeros(pictures.shape, tf.uint8)
+    concrete, images = answer.get_concrete_function(), tf.zeros([batch, height, width, 3], tf.uint8)
+    temperatures, margin = tf.ones([count]), tf.constant(SCORES.index("margin"))
     never, always = np.finfo(np.float32).max, np.float32(-np.inf)  # (where it is infinite the head would not run)
     forced = [tf.constant([never] * place + [always] * (count - 1 - place)) for place in range(count)]
     times = np.zeros((count, repeats))
     for repeat in range(warmup + repeats):
         for place, thresholds in enumerate(forced):
             start = time.perf_counter()
-            for value in concrete(images, thresholds).values():
+            for value in concrete(images, thresholds, temperatures, margin).values():
                 value.numpy()
             if repeat >= warmup:
                 times[place, repeat - warmup] = 1000 * (time.perf_counter() - start)

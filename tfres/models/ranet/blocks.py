@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfres.layers.aligned_resize import aligned_resize
+from tfres.layers.serving import normalised
 from tfres.models.backbones import Parts
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Unit(tf.keras.layers.Layer):
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         if self.quantizer is not None:
             x = self.quantizer(x, training=training)
-        return tf.nn.relu(self.norm(self.conv(x, training=training), training=training))
+        return normalised(self.conv, self.norm, x, tf.nn.relu, training)
 
 
 class Bottleneck(tf.keras.layers.Layer):
