@@ -91,6 +91,16 @@ def test_policies_for_budgets(run, opened, capsys):
     assert {*policies, *EXITS} <= kept
 
 
+def test_policies_for_the_references_operations(opened):
+    first, last = (opened.network.more_costs(name)["operations"] for name in ("exit1", "exit3"))
+    budget = (first + last) / 2
+    (row,) = find_policies(opened, PolicyOptions(operations=[budget])).rows
+    policy = Policy.from_dict(row["policy"])
+    assert row["setting"] == f"policy-{budget / 1e6:.4g}Mops" and policy.calibration["budget_operations"] == budget
+    costs = [opened.network.costs_on_the_way(number)["operations"] for number in opened.network.exits]
+    assert np.dot(policy.shares, costs) <= budget  # all heads charged, so that less is spent at most
+
+
 def test_published_rule(opened):
     found = find_policies(opened, PolicyOptions(rule="reference"))
     assert len(found.rows) == 39 and {row["policy"]["score"] for row in found.rows} == {"probability"}
@@ -119,6 +129,7 @@ def test_policies_of_other_weights_go(run, opened, capsys):
     ("options", "message"),
     [
         (["--policies.macs", "[1000]"], "exit 1 costs"),
+        (["--policies.operations", "[1000]"], "`operations` must be at least .* exit 1 costs"),
         (["--policies.ms", "[1e-6]"], "`ms` must be at least .* what exit 1 takes"),
         (["--policies.accuracy", "[0.999]"], "`accuracy`"),
         (["--policies.accuracy", "[1.5]"], "`accuracy` must be between 0 and 1"),

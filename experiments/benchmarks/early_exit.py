@@ -4,8 +4,9 @@ Command: `make bench-ranet` (after `make results-ranet`, whose float network it 
 Early exit is set against two whole networks: the one with the last head alone, which is what serves without exits, and the
 one that answers at all exits. For each, policies with a quarter, a half and three quarters of its multiply-adds are the
 nearest of the published rule's family on the held-out pictures (a better policy may not want to spend so much). The export is
-called with test pictures, one and 32 per call, all forms in turn, two threads: the time saved is set against the multiply-adds
-that these pictures saved. Then a policy for a latency budget on 200 single pictures, what budgets policies keep on the whole
+called with test pictures, one, 8 and 32 per call, all forms in turn, two threads: the time saved is set against the
+multiply-adds that these pictures saved; where pictures that stay are gathered ("every" exit, "borders", "never") is compared
+at 32. Then a policy for a latency budget on 200 single pictures, what budgets policies keep on the whole
 test split, and bytes: the export with all its signatures against one with `serve_all` alone.
 """
 
@@ -21,10 +22,11 @@ from experiments.benchmarks.timing import report
 from tfres.deploy.savedmodel import export_savedmodel
 from tfres.evaluation.early_exit.finding import find_policies
 from tfres.evaluation.opened import open_run
+from tfres.models.exit_ways import COMPACTIONS
 from tfres.policies import Policy
 from tfres.recipe import PolicyOptions
 
-SHARES, BATCHES = (0.25, 0.5, 0.75), {1: 200, 32: 12}
+SHARES, BATCHES = (0.25, 0.5, 0.75), {1: 200, 8: 40, 32: 12}
 ROUNDS, CALLS, THREADS = 5, 200, 2
 
 
@@ -42,9 +44,14 @@ def main():
         for share in SHARES
     }
     with tempfile.TemporaryDirectory() as folder:
-        path = export_savedmodel(opened.network, opened.task, folder, "all", table=opened.run.read_table())
-        loaded = tf.saved_model.load(str(path))
+        table, paths = opened.run.read_table(), {}
+        for compact in COMPACTIONS:
+            paths[compact] = export_savedmodel(opened.network, opened.task, folder, compact, table=table, compact=compact)
+        path, *_ = paths.values()
+        exports = {compact: tf.saved_model.load(str(place)) for compact, place in paths.items()}
+        loaded, *_ = exports.values()
         figures = {f"batch {batch}": saved(opened, loaded, policies, batch, calls) for batch, calls in BATCHES.items()}
+        gathering = compared(opened, exports, policies)
         latency = kept_latency(opened, loaded)
         sizes = {"all signatures": total(path), "serve_all alone": total(whole_network(opened, pathlib.Path(folder)))}
     budgets = find_policies(opened, PolicyOptions()).report["policies"]
@@ -53,7 +60,14 @@ def main():
     report(
         "bench_early_exit",
         "make bench-ranet",
-        {"threads": THREADS, **figures, "latency": latency, "test split over budget": kept, "bytes": sizes},
+        {
+            "threads": THREADS,
+            **figures,
+            "gathering, batch 32": gathering,
+            "latency": latency,
+            "test split over budget": kept,
+            "bytes": sizes,
+        },
     )
 
 
@@ -85,32 +99,67 @@ def saved(opened, loaded, policies, batch, calls):
     wholes, adaptive = whole_networks(opened.network), loaded.signatures["serve_adaptive"]
     forms = {name: (loaded.signatures[name], {}) for name in wholes}
     forms |= {key: (adaptive, inputs_of(policy)) for key, policy in policies.items()}
-    times, left = {name: np.zeros(ROUNDS) for name in forms}, {key: [] for key in policies}
-    for number in range(-1, ROUNDS):  # the first round warms up
-        for one in images:
-            for name, (call, further) in forms.items():
-                start = time.perf_counter()
-                answer = {output: value.numpy() for output, value in call(images=one, **further).items()}
-                if number >= 0:
-                    times[name][number] += 1000 * (time.perf_counter() - start) / batch
-                if number == 0 and name in left:
-                    left[name].append(answer["exit"])
-    taken = {name: float(np.median(values)) / calls for name, values in times.items()}
-    results = {name: {"ms_per_picture": taken[name], "macs": macs} for name, macs in wholes.items()}
+    left = {key: [] for key in policies}
+
+    def call(name, one):
+        signature, further = forms[name]
+        answer = {output: value.numpy() for output, value in signature(images=one, **further).items()}
+        if name in left:
+            left[name].append(answer["exit"])
+
+    times = timed(forms, images, call)
+    taken = {name: figures["ms"] for name, figures in times.items()}
+    results = {name: {**times[name], "macs": macs} for name, macs in wholes.items()}
     for (whole, name), policy in policies.items():
-        exits = np.concatenate(left[whole, name])
+        exits = np.concatenate(left[whole, name][: len(images)])
         skipped = [number for number, value in zip(policy.exits, policy.thresholds, strict=False) if value is None]
         spent = [opened.network.costs_on_the_way(int(number), skipped)["macs"] for number in exits]
         macs_saved = float(1 - np.mean(spent) / wholes[whole])
         time_saved = 1 - taken[whole, name] / taken[whole]
         results[whole][name] = {
-            "ms_per_picture": taken[whole, name],
+            **times[whole, name],
             "macs_saved": macs_saved,
             "time_saved": time_saved,
             "ratio": time_saved / macs_saved,
             "shares": {f"exit{number}": float(np.mean(exits == number)) for number in opened.network.exits},
         }
     return results
+
+
+def timed(names, images, call):
+    """Milliseconds per picture (the median over rounds of each call, their mean), the 90th percentile of calls per picture, and
+    pictures per second; every name sees the same pictures in turn.
+    """
+    batch, times = images.shape[1], {name: np.zeros((ROUNDS, len(images))) for name in names}
+    for number in range(-1, ROUNDS):  # the first round warms up
+        for place, one in enumerate(images):
+            for name in names:
+                start = time.perf_counter()
+                call(name, one)
+                if number >= 0:
+                    times[name][number, place] = 1000 * (time.perf_counter() - start) / batch
+    found = {}
+    for name, values in times.items():
+        ms = float(np.median(values, 0).mean())
+        found[name] = {"ms": ms, "ms_p90": float(np.quantile(values, 0.9)), "pictures_per_s": 1000 / ms}
+    return found
+
+
+def compared(opened, exports, policies):
+    """Milliseconds per picture in batches of 32 by where pictures are gathered."""
+    images = tf.constant(pictures(opened, 32 * BATCHES[32]).reshape(-1, 32, *opened.network.input_size(), 3))
+    adaptive = {compact: export.signatures["serve_adaptive"] for compact, export in exports.items()}
+    names = [(name, compact) for whole, name in policies for compact in COMPACTIONS if whole != "serve_all"]
+
+    def call(name, one):
+        policy = next(policy for (_, of), policy in policies.items() if of == name[0])
+        for value in adaptive[name[1]](images=one, **inputs_of(policy)).values():
+            value.numpy()
+
+    found = {}
+    for (name, compact), figures in timed(names, images, call).items():
+        found.setdefault(name, {})[compact] = figures["ms"]
+    return found
 
 
 def kept_latency(opened, loaded):

@@ -160,7 +160,8 @@ class PolicyOptions:
 
     Args:
         macs: budgets, multiply-adds per picture on average with all heads on the way; null for ten between the first and the
-            last exit, unless `ms` or `accuracy` is given.
+            last exit, unless others are given.
+        operations: the same in the operations that the network's reference counts.
         ms: budgets for one picture per call, in milliseconds on this machine, which 95 % of the calls keep.
         accuracy: wanted shares of right answers, between 0 and 1, each for the least multiply-adds.
         rule: joint (thresholds searched together for a budget) or reference (the published rule: a geometric share of the
@@ -175,6 +176,7 @@ class PolicyOptions:
     """
 
     macs: list[float] | None = None
+    operations: list[float] | None = None
     ms: list[float] | None = None
     accuracy: list[float] | None = None
     rule: Literal["joint", "reference"] = "joint"
@@ -184,7 +186,7 @@ class PolicyOptions:
     repeats: int = 2000
 
     def __post_init__(self) -> None:
-        for name in ("macs", "ms", "accuracy"):
+        for name in ("macs", "operations", "ms", "accuracy"):
             values = getattr(self, name)
             good = values is None or (
                 bool(values) and len({*values}) == len(values) <= 100 and 0 < min(values) <= max(values) < 1e18

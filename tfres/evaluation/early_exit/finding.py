@@ -64,12 +64,17 @@ def find_policies(opened: OpenedRun, options: PolicyOptions, repeats: int = 50) 
             "`policies.split` must be test for a run without pictures held out from training (its data.holdout is 0): "
             "policies are then found on the pictures that they are tested on, which flatters them. Received: calibration."
         )
-    macs = np.array([network.more_costs(f"exit{number}")["macs_sequential"] for number in network.exits])
-    if options.macs and min(options.macs) < macs[0]:  # before anything is run
-        raise RecipeError(
-            f"`macs` must be at least {macs[0] / 1e6:.4g} million, what exit {network.exits[0]} costs. "
-            f"Received: {min(options.macs) / 1e6:.4g} million."
-        )
+    counted = [network.costs_on_the_way(number) for number in network.exits]
+    costs = {name: np.array([cost[name] for cost in counted]) for name in counted[0]}
+    for name in ("macs", "operations"):  # before anything is run
+        budgets = getattr(options, name)
+        if budgets and name not in costs:
+            raise RecipeError(f"`{name}` must be left out for a network that counts {', '.join(costs)}. Received: {budgets}.")
+        if budgets and min(budgets) < costs[name][0]:
+            raise RecipeError(
+                f"`{name}` must be at least {costs[name][0] / 1e6:.4g} million, what exit {network.exits[0]} costs. "
+                f"Received: {min(budgets) / 1e6:.4g} million."
+            )
     if options.ms and not repeats:
         raise RecipeError(f"`ms` needs timed calls (evaluation.repeats). Received: ms={options.ms} with none.")
     splits = ["calibration", "validation"] if options.split == "calibration" else ["validation"]
@@ -86,7 +91,7 @@ def find_policies(opened: OpenedRun, options: PolicyOptions, repeats: int = 50) 
         test=test,
         scores=found_on.scores(task, score, used),
         test_scores=test.scores(task, score, used),
-        macs=macs,
+        costs=costs,
         times=leaving_times(network, task, repeats=repeats) if repeats else None,
         describe={"score": score, "temperatures": used, "exits": network.exits, "network": fingerprint_of(network)},
         split=options.split,
@@ -118,7 +123,7 @@ class _Context:
     test: Collected
     scores: np.ndarray
     test_scores: np.ndarray
-    macs: np.ndarray
+    costs: dict[str, np.ndarray]
     times: np.ndarray | None
     describe: dict[str, Any]
     split: str
@@ -174,16 +179,18 @@ def _reference(context: _Context) -> _Searched:
 
 
 def _joint(context: _Context, options: PolicyOptions) -> _Searched:
-    macs, hits = context.macs, context.calibration.hits
-    solver = Solver(context.scores, hits, macs, context.exits, lambda cost: f"{cost / 1e6:.4g} million MACs")
-    usual = options.ms is None and options.accuracy is None
+    macs, hits = context.costs["macs"], context.calibration.hits
+    usual = options.operations is None and options.ms is None and options.accuracy is None
     budgets = np.linspace(macs[0], macs[-1], _BUDGETS + 1)[1:].tolist() if usual else []
-    known = set()
+    solver, known = _solver(context, "macs", "MACs"), set()
     for budget in budgets if options.macs is None else options.macs:
         found = _asked("macs", budget, solver.for_budget)
         if options.macs is not None or found.thresholds not in known:  # what was not asked for by name is not repeated
             yield f"policy-{budget / 1e6:.4g}M{_score(context)}", found.thresholds, {"budget_macs": budget}
         known.add(found.thresholds)
+    for budget in options.operations or []:
+        found = _asked("operations", budget, _solver(context, "operations", "operations").for_budget)
+        yield f"policy-{budget / 1e6:.4g}Mops{_score(context)}", found.thresholds, {"budget_operations": budget}
     for accuracy in options.accuracy or []:
         found = _asked("accuracy", accuracy, solver.for_accuracy)
         yield f"policy-{100 * accuracy:g}percent{_score(context)}", found.thresholds, {"accuracy": accuracy}
@@ -198,6 +205,13 @@ def _joint(context: _Context, options: PolicyOptions) -> _Searched:
             )
         found = Solver(context.scores, hits, late, context.exits).for_budget(_PLANNED)
         yield f"policy-{budget:g}ms{_score(context)}", found.thresholds, {"budget_ms": budget, "kept": 1 - _PROMISED}
+
+
+def _solver(context: _Context, cost: str, unit: str) -> Solver:
+    """The search at a cost that is counted."""
+    show = f"{{:.4g}} million {unit}".format
+    hits, costs = context.calibration.hits, context.costs[cost]
+    return Solver(context.scores, hits, costs, context.exits, lambda value: show(value / 1e6))
 
 
 def _score(context: _Context) -> str:
@@ -224,7 +238,7 @@ def _quality(context: _Context, task: Any, exact: Sequence[float]) -> list[dict[
             {
                 "setting": f"exit{number}",
                 context.merit: float(hits.mean()),
-                "macs_sequential": int(context.macs[place]),
+                "macs_sequential": int(context.costs["macs"][place]),
                 **({} if context.times is None else {"ms_sequential": float(np.median(context.times[place]))}),
                 "temperature": float(exact[place]),
                 "calibration_error": quality.calibration_error(plain[place], hits),
