@@ -127,7 +127,7 @@ def saved(opened, loaded, policies, batch, calls):
 
 
 def timed(names, images, call):
-    """Milliseconds per picture (the median over rounds of each call, their mean), the 90th percentile of calls per picture, and
+    """Milliseconds per picture (of each call the median over rounds; their mean), the 90th percentile of calls per picture,
     pictures per second; every name sees the same pictures in turn.
     """
     batch, times = images.shape[1], {name: np.zeros((ROUNDS, len(images))) for name in names}
@@ -149,15 +149,14 @@ def compared(opened, exports, policies):
     """Milliseconds per picture in batches of 32 by where pictures are gathered."""
     images = tf.constant(pictures(opened, 32 * BATCHES[32]).reshape(-1, 32, *opened.network.input_size(), 3))
     adaptive = {compact: export.signatures["serve_adaptive"] for compact, export in exports.items()}
-    names = [(name, compact) for whole, name in policies for compact in COMPACTIONS if whole != "serve_all"]
+    own = {name: inputs_of(policy) for (whole, name), policy in policies.items() if whole != "serve_all"}
 
     def call(name, one):
-        policy = next(policy for (_, of), policy in policies.items() if of == name[0])
-        for value in adaptive[name[1]](images=one, **inputs_of(policy)).values():
+        for value in adaptive[name[1]](images=one, **own[name[0]]).values():
             value.numpy()
 
     found = {}
-    for (name, compact), figures in timed(names, images, call).items():
+    for (name, compact), figures in timed([(name, compact) for name in own for compact in COMPACTIONS], images, call).items():
         found.setdefault(name, {})[compact] = figures["ms"]
     return found
 
