@@ -138,8 +138,9 @@ class Ways:
             confidence: `(place of the exit, outputs) -> scores`.
             thresholds: per exit but the last; where one is infinite, or not a number, nobody leaves and the head does not run
                 (but in a cascade).
-            compact: after which exits those that stay are gathered into a smaller batch, filled up to one of a few sizes:
-                "every", "borders" (where a costlier part begins) or "never" (a stage runs for all as long as one stays).
+            compact: after which exits those that stay are gathered into a smaller batch, filled up to one of a few sizes, when
+                they fit into a smaller one of these: "every", "borders" (where a costlier part begins) or "never" (a stage runs
+                for all as long as one stays).
         """
         compact = "never" if images.shape[0] == 1 else compact  # of one picture there is nothing to gather
         waiting = tf.ones(tf.shape(images)[:1], tf.bool)
@@ -182,27 +183,34 @@ class Ways:
         carried = (state, (outputs,) if self.heads.cascade else (), stays)
         gathers = compact == "every" or compact == "borders" and number in self.trunk.borders
         if not gathers:
-            later = tf.cond(
-                tf.reduce_any(stays),
-                lambda: self._rest(place + 1, *carried, confidence, thresholds, compact),
-                lambda: here,
-            )
+            onward = _apart(lambda: self._rest(place + 1, *carried, confidence, thresholds, compact))
+            later = tf.cond(tf.reduce_any(stays), onward, lambda: here)
             return tf.nest.map_structure(lambda a, b: tf.where(_like(stays, a), b, a), here, later)
-        rows = tf.where(stays)[:, 0]
-        count = tf.size(rows)
+        count, size = tf.math.count_nonzero(stays, dtype=tf.int32), tf.size(stays)
 
         def further() -> Decision:
-            padded = _bucket(count, tf.size(stays))
-            taken = tf.concat([rows, tf.repeat(rows[:1], padded - count)], 0)
-            kept = tf.nest.map_structure(lambda tensor: tf.gather(tensor, taken), carried[:2])
-            found = self._rest(place + 1, *kept, tf.range(padded) < count, confidence, thresholds, compact)
-            return tf.nest.map_structure(lambda tensor: tensor[:count], found)
+            padded = _bucket(count, size)
 
-        def nothing() -> Decision:
-            return tf.nest.map_structure(lambda tensor: tensor[:0], here)
+            def gathered() -> tuple[Any, tf.Tensor, tf.Tensor]:
+                rows = tf.cast(tf.where(stays)[:, 0], tf.int32)
+                taken = tf.concat([rows, tf.repeat(rows[:1], padded - count)], 0)
+                kept = tf.nest.map_structure(lambda tensor: tf.gather(tensor, taken), carried[:2])
+                return kept, tf.range(padded) < count, taken
 
-        later = tf.cond(count > 0, further, nothing)
-        return tf.nest.map_structure(lambda a, b: tf.tensor_scatter_nd_update(a, rows[:, None], b), here, later)
+            smaller = padded < size
+            kept, still, taken = tf.cond(smaller, gathered, lambda: (carried[:2], stays, tf.range(size)))
+            found = self._rest(place + 1, *kept, still, confidence, thresholds, compact)
+            places = tf.boolean_mask(taken, still)[:, None]
+            return tf.nest.map_structure(
+                lambda a, b: tf.tensor_scatter_nd_update(a, places, tf.boolean_mask(b, still)), here, found
+            )
+
+        return tf.cond(count > 0, further, lambda: here)
+
+
+def _apart(function: Callable[[], Any]) -> Callable[[], Any]:
+    """The function as one node of a graph, so that where it is not called its own nodes are not passed through one by one."""
+    return function if tf.executing_eagerly() else tf.function(function, experimental_attributes={"_noinline": True})
 
 
 def _bucket(count: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
