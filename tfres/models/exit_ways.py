@@ -139,8 +139,8 @@ class Ways:
             thresholds: per exit but the last; where one is infinite, or not a number, nobody leaves and the head does not run
                 (but in a cascade).
             compact: after which exits those that stay are gathered into a smaller batch, filled up to one of a few sizes, when
-                they fit into a smaller one of these: "every", "borders" (where a costlier part begins) or "never" (a stage runs
-                for all as long as one stays).
+                they fit into a smaller one: "every", "borders" (where a costlier part begins) or "never" (a stage runs for all
+                as long as one stays).
         """
         compact = "never" if images.shape[0] == 1 else compact  # of one picture there is nothing to gather
         waiting = tf.ones(tf.shape(images)[:1], tf.bool)
