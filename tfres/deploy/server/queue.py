@@ -76,7 +76,8 @@ class Queue:
         try:
             return task.future.result(min(seconds, self._limits.seconds))
         except TimeoutError:
-            task.future.cancel()  # not run any more, if it was not yet
+            task.future.cancel()
+            self._forget(key, task)
             raise Refused("DEADLINE_EXCEEDED", "The request was not answered in time.") from None
 
     def close(self) -> None:
@@ -86,6 +87,16 @@ class Queue:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+
+    def _forget(self, key: object, task: _Task) -> None:
+        """Make room where a request that nobody waits for any more is still waiting."""
+        with self._changed:
+            group = self._groups.get(key, ())
+            if task in group:
+                group.remove(task)
+                self._count -= 1
+                if not group:
+                    del self._groups[key]
 
     def _work(self) -> None:
         while tasks := self._next():

@@ -141,7 +141,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             content = self._content()
             if content is None:
                 return
-            match = _PATH.fullmatch(urllib.parse.urlsplit(self.path).path)
+            match = _PATH.fullmatch(self.path.partition("?")[0])
             if match is None:
                 raise Refused("NOT_FOUND", f"The path must be /v1/models/{service.name}... Received: {shown(self.path)}.")
             if predicts != (match[3] == ":predict"):
@@ -185,7 +185,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         lengths = {*self.headers.get_all("Content-Length", ["0" if self.command == "GET" else ""])}
         text = lengths.pop() if len(lengths) == 1 else ""
         if not re.fullmatch(r"[0-9]{1,19}", text):
-            self.send_error(411 if not text else 400, f"Content-Length must be one whole number. Received: {shown(text)}.")
+            self.send_error(
+                400 if text or lengths else 411, f"Content-Length must be one whole number. Received: {shown(text)}."
+            )
             return None
         length = int(text)
         if length > largest:
