@@ -109,6 +109,23 @@ def test_too_many_and_too_late(queue_of, monkeypatch):
     assert len(signature.ran) == 2  # what nobody waits for any more is not run
 
 
+def test_a_thread_rests(queue_of, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    queue, signature = queue_of(), Signature()
+    signature.go.clear()
+    with concurrent.futures.ThreadPoolExecutor(2) as clients:
+        with queue.resting():
+            asked = [clients.submit(queue.run, signature, rows(i), 20) for i in range(2)]
+            assert signature.begun.wait(20)
+            time.sleep(0.2)
+            assert queue.running == 1
+        for _ in range(200):
+            time.sleep(0.05 if queue.running < 2 else 0)
+        assert queue.running == 2
+        signature.go.set()
+        assert [one.result()["y"].max() for one in asked] == [0, 2]
+
+
 def test_what_was_taken_is_answered_at_the_end(queue_of):
     queue, signature = queue_of(batch_seconds=100.0, pictures=99), Signature()
     with concurrent.futures.ThreadPoolExecutor(3) as clients:

@@ -89,7 +89,7 @@ def test_a_version_that_cannot_be_warmed_up(versions, tmp_path):
         records.write(b"\xff\xff")
     seal(path)
     assert "must be warm-up records" in str(versions.look())
-    (path / WARMUP).write_bytes(b"junk")
+    (path / WARMUP).write_bytes(b"junk" * 30)
     seal(path)
     assert "must be warm-up records" in str(versions.look())
     (path / WARMUP).unlink()

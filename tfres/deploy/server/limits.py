@@ -71,4 +71,4 @@ class Limits:
     seconds: float = 30.0
     waiting: int = 64
     clients: int = 32
-    poll_seconds: float = 1.0
+    poll_seconds: float = 0.5

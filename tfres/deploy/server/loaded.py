@@ -131,4 +131,4 @@ def _records(place: pathlib.Path) -> Iterator[tuple[str, Arrays]]:
             yield request.model_spec.signature_name, inputs
     except (tf.errors.OpError, DecodeError, TypeError, ValueError) as error:
         text = str(error).splitlines()[0][:200]
-        raise Refused("FAILED_PRECONDITION", f"{place} must be warm-up records. Received: {text}") from None
+        raise Refused("FAILED_PRECONDITION", f"{WARMUP} must be warm-up records. Received: {text}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import logging
 import os
@@ -16,6 +17,8 @@ import numpy as np
 from tfres.deploy.server.limits import Limits, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tfres.deploy.server.loaded import Signature
     from tfres.deploy.server.tensors import Arrays
 
@@ -49,12 +52,17 @@ class Queue:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._groups: dict[object, collections.deque[_Task]] = {}  # in the order in which their first requests came
-        self._count, self._closed = 0, False
+        self._count, self._running, self._resting, self._closed = 0, 0, 0, False
         self._changed = threading.Condition()
         workers = len(os.sched_getaffinity(0))
         self._threads = [threading.Thread(target=self._work, name=f"run-{i}", daemon=True) for i in range(workers)]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def running(self) -> int:
+        """How many threads run something."""
+        return self._running
 
     def run(self, signature: Signature, inputs: Arrays, seconds: float) -> Arrays:
         """The outputs for a request's checked inputs.
@@ -80,6 +88,18 @@ class Queue:
             self._forget(key, task)
             raise Refused("DEADLINE_EXCEEDED", "The request was not answered in time.") from None
 
+    @contextlib.contextmanager
+    def resting(self) -> Iterator[None]:
+        """One thread fewer runs requests while the block lasts, but for the last: something else needs a processor."""
+        with self._changed:
+            self._resting += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._resting -= 1
+                self._changed.notify_all()
+
     def close(self) -> None:
         """Take no more requests, and wait for those that were taken."""
         with self._changed:
@@ -101,28 +121,30 @@ class Queue:
     def _work(self) -> None:
         while tasks := self._next():
             tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
-            if len(tasks) > 1 and self._together(tasks):
-                continue
-            for task in tasks:
-                _finish(task)
+            if len(tasks) < 2 or not self._together(tasks):
+                for task in tasks:
+                    _finish(task)
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
 
     def _next(self) -> list[_Task]:
         """The requests to run next; none when there will be no more."""
         with self._changed:
             while True:
-                now = time.monotonic()
-                for key, group in self._groups.items():
+                now, free = time.monotonic(), self._running < max(len(self._threads) - self._resting, 1)
+                for key, group in self._groups.items() if free else ():
                     full = sum(task.rows for task in group) >= self._limits.pictures if len(group) > 1 else False
                     if self._closed or full or group[0].due <= now:
                         return self._taken(key, group)
-                if self._closed:
+                if self._closed and not self._groups:
                     return []
-                due = min((group[0].due for group in self._groups.values()), default=None)
-                self._changed.wait(None if due is None else due - now)
+                wakes = free and self._groups
+                self._changed.wait(min(group[0].due for group in self._groups.values()) - now if wakes else None)
 
     def _taken(self, key: object, group: collections.deque[_Task]) -> list[_Task]:
         """The oldest of a group, and as many after it as a batch has room for."""
-        tasks, rows = [group.popleft()], 0
+        tasks = [group.popleft()]
         rows = 0 if isinstance(key, _Task) else tasks[0].rows
         while group and rows + group[0].rows <= self._limits.pictures:
             tasks.append(group.popleft())
@@ -130,6 +152,7 @@ class Queue:
         if not group:
             del self._groups[key]
         self._count -= len(tasks)
+        self._running += 1
         return tasks
 
     def _together(self, tasks: list[_Task]) -> bool:

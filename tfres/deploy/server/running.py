@@ -50,15 +50,18 @@ class Server:
     ) -> None:
         _require_packages()
         from tfres.deploy.server import rest, rpc
+        from tfres.deploy.server.queue import Queue
         from tfres.deploy.server.service import Service
         from tfres.deploy.server.watching import Versions
 
         limits = limits or Limits()
         with contextlib.ExitStack() as started:
-            versions = Versions(path, limits.poll_seconds)
+            queue = Queue(limits)
+            started.callback(queue.close)
+            versions = Versions(path, limits.poll_seconds, queue.resting)
+            started.callback(versions.close)
             self.name, self.host = versions.name if name is None else name, host
-            service = Service(self.name, versions, limits)
-            started.callback(service.close)
+            service = Service(self.name, versions, queue, limits)
             rest_server = rest.start(service, host, rest_port)
             started.callback(rest_server.close)
             started.callback(rest_server.stop_accepting)

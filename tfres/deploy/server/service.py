@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tfres.deploy.server.limits import Limits, Refused, shown
-from tfres.deploy.server.queue import Queue
 from tfres.deploy.server.tensors import Arrays, check_outputs, chosen, complete
-from tfres.deploy.server.watching import State, Versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tfres.deploy.server.loaded import Loaded, Signature
+    from tfres.deploy.server.queue import Queue
+    from tfres.deploy.server.watching import State, Versions
 
 
 class Service:
@@ -21,12 +21,13 @@ class Service:
     Args:
         name: of the model.
         versions: that are served.
+        queue: that runs requests.
         limits: of the server.
     """
 
-    def __init__(self, name: str, versions: Versions, limits: Limits) -> None:
+    def __init__(self, name: str, versions: Versions, queue: Queue, limits: Limits) -> None:
         self.name, self.limits = name, limits
-        self._versions, self._queue = versions, Queue(limits)
+        self._versions, self._queue = versions, queue
 
     def find(self, name: str, number: int | None = None) -> Loaded:
         """The version that a request names.
@@ -62,11 +63,6 @@ class Service:
         inputs = complete(given, signature.inputs, signature.defaults, self.limits.pictures)
         seconds = self.limits.seconds if seconds is None else seconds
         return chosen(self._queue.run(signature, inputs, seconds), wanted)
-
-    def close(self) -> None:
-        """Answer what was taken, then stop."""
-        self._queue.close()
-        self._versions.close()
 
     def _check_name(self, name: str) -> None:
         if name != self.name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import pathlib
@@ -14,6 +15,7 @@ from tfres.errors import ExportError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
 _LOGGER = logging.getLogger(__name__)
 _REMEMBERED = 16
@@ -33,17 +35,23 @@ class Versions:
     Args:
         path: folder of the model, looked at again and again, or of one version, which is then the only one.
         poll_seconds: between looks.
+        making_room: around what loads a version.
 
     Raises:
         ExportError: no version in it can be loaded.
     """
 
-    def __init__(self, path: str | os.PathLike, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        poll_seconds: float,
+        making_room: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+    ) -> None:
         self._path = pathlib.Path(path).resolve()
         self._alone = (self._path / "saved_model.pb").is_file()
         if self._alone and not _is_number(self._path.name):
             raise ExportError(f"`path` must be a model's folder (out/NAME) or a version of it. Received: path={path}.")
-        self._poll_seconds = poll_seconds
+        self._poll_seconds, self._making_room = poll_seconds, making_room
         self._current: Loaded | None = None
         self._failed, self._states = {}, {}
         self._lock, self._stop = threading.Lock(), threading.Event()
@@ -100,8 +108,9 @@ class Versions:
                 continue
             self._state(number, State("LOADING"))
             try:
-                loaded = Loaded(path)
-                count = loaded.warm_up()
+                with self._making_room():
+                    loaded = Loaded(path)
+                    count = loaded.warm_up()
             except (ExportError, Refused) as error:
                 fault = error if isinstance(error, ExportError) else ExportError(f"{path}: {error}")
                 self._failed[number] = stamp
