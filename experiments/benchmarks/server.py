@@ -116,15 +116,16 @@ def broken(server, judge, count):
                 found, of = one.result()
                 faults, kinds = faults + found, kinds | of
             seen.append(memory(process))
+    print(*faults[:20], sep="\n", file=sys.stderr)
     return {
         "requests": count // 10 // CLIENTS * 10 * CLIENTS,
         "kinds": len(kinds),
         "clients": CLIENTS,
         "seconds": time.perf_counter() - before,
         "wrong answers": len(faults),
-        "examples": faults[:5],
         "server lives": process.poll() is None,
-        "memory of the server": seen,
+        "megabytes of the server after a tenth": seen[0] / 1e6,
+        "most megabytes after that": max(seen[1:]) / 1e6,
         "memory grows by": max(seen[1:]) / seen[0] - 1,
     }
 
