@@ -1,6 +1,7 @@
 """gRPC through the official stubs: answers bit for bit those of a call in the process, codes of what is refused."""
 
 import concurrent.futures
+import pathlib
 import re
 
 import grpc
@@ -96,6 +97,16 @@ def test_one_value_stands_for_all(stub, small_loaded):
     request.inputs["images"].tensor_shape.CopyFrom(tf.TensorShape([2, 16, 16, 3]).as_proto())
     expected = small_loaded.signatures["serving_default"](images=tf.fill([2, 16, 16, 3], tf.constant(7, tf.uint8)))
     check_equal(arrays(stub.Predict(request, timeout=20)), expected)
+
+
+def test_the_client_of_the_documentation(server, capsys):
+    page = (pathlib.Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
+    (client,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "PredictionServiceStub" in code]
+    assert len(client.splitlines()) <= 15
+    for documented, here in (("8500", str(server.port)), ("NAME", "net"), ("serve_r96", "serve_r12"), ("96", "12")):
+        client = client.replace(documented, here)
+    exec(client, {})
+    assert re.fullmatch(r"\[\d( \d){7}\] 1\n", capsys.readouterr().out)
 
 
 def test_outputs_can_be_chosen(stub):

@@ -72,5 +72,5 @@ def test_missing_packages(small_export, monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit) as caught:
         cli.run_main(serve.main, [str(small_export)])
-    text = "error: The server needs grpcio and tensorflow-serving-api, which is optional: pip install 'tfres[serve]'.\n"
+    text = "error: The server needs optional packages (grpcio, tensorflow-serving-api): pip install 'tfres[serve]'.\n"
     assert caught.value.code == 2 and capsys.readouterr().err == text

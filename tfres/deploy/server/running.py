@@ -95,4 +95,4 @@ class Server:
 def _require_packages() -> None:
     missing = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
-        raise UsageError(f"The server needs {' and '.join(missing)}, which is optional: pip install 'tfres[serve]'.")
+        raise UsageError(f"The server needs optional packages ({', '.join(missing)}): pip install 'tfres[serve]'.")

@@ -185,7 +185,11 @@ def _cast(found: np.ndarray, spec: Spec) -> np.ndarray:
         raise invalid(f"{spec}. Received: {'texts or nothing' if found.dtype.kind in 'OUS' else found.dtype.name}.")
     if found.size and kind.kind in "iu" and not _in_range(found, kind):
         raise invalid(f"{spec}. Received: values from {found.min()} to {found.max()}.")
-    return found.astype(kind)
+    with np.errstate(over="ignore"):
+        cast = found.astype(kind)
+    if kind.kind == "f" and (np.isinf(cast) & np.isfinite(found)).any():
+        raise invalid(f"{spec}. Received: a number that it cannot hold.")
+    return cast
 
 
 def _in_range(found: np.ndarray, kind: type | np.dtype) -> bool:
