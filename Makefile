@@ -6,8 +6,8 @@ RUN ?= runs/latest
 OUT ?= exported
 ARGS ?=
 
-.PHONY: train test lint eval export docs bench-quant bench-train bench-data bench-san bench-mutualnet bench-ranet results-cifar10 \
-	results-flowers5 results-san results-mutualnet results-ranet \
+.PHONY: train test lint eval export docs bench-quant bench-train bench-data bench-san bench-mutualnet bench-ranet bench-server \
+	results-cifar10 results-flowers5 results-san results-mutualnet results-ranet \
 	lock clean
 
 # Everything below runs in .venv, made from the lock file and remade when it changes.
@@ -55,6 +55,9 @@ bench-mutualnet: $(VENV)/installed
 
 bench-ranet: $(VENV)/installed
 	$(PY) -m experiments.benchmarks.early_exit $(ARGS)
+
+bench-server: $(VENV)/installed
+	$(PY) -m experiments.benchmarks.server $(ARGS)
 
 results-cifar10: $(VENV)/installed
 	$(PY) -m experiments.rsnet.results_cifar10 $(ARGS)

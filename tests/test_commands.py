@@ -385,7 +385,9 @@ def test_evaluate_maps_other_data_by_the_names_of_classes(photographs, tmp_path,
         evaluate.main(["--run", str(run), "--data", str(pictures)])
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "profile", "calibrate", "export", "adapt", "convert", "prepare"])
+@pytest.mark.parametrize(
+    "verb", ["train", "evaluate", "profile", "calibrate", "export", "adapt", "serve", "convert", "prepare"]
+)
 def test_help_of_every_verb(verb):
     root = str(pathlib.Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root}

@@ -10,6 +10,7 @@ VERBS = {
     "calibrate": "norms for resolutions a run was not trained at",
     "export": "a run as a TF Serving model",
     "adapt": "an export under a budget that moves",
+    "serve": "an example server of an export, gRPC and REST",
     "convert": "a reference checkpoint as a run",
     "prepare": "class folders as TFRecord shards",
 }

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from tfres import table as tables
 from tfres.deploy import exits, signatures
-from tfres.deploy.runtime.files import CLASSES, POLICY, TABLE, check_classes, seal
+from tfres.deploy.runtime.files import CLASSES, POLICY, TABLE, WARMUP, check_classes, seal
 from tfres.deploy.versions import add_version
+from tfres.deploy.warmup import write_warmup
 from tfres.errors import ExportError
 from tfres.files import checked_name, write_json
 from tfres.models.exit_ways import COMPACTIONS
@@ -63,8 +64,9 @@ def export_savedmodel(
     Pictures without a pixel and those that `serve_any` does not take are an `InvalidArgumentError` that says what is allowed;
     arrays of another type or rank are refused by TensorFlow.
 
-    Assets: `table.json`, `classes.json`, with `serve_adaptive` also `policy.json`, its default. `assets.extra/files.json` has
-    the digests of all files.
+    Assets: `table.json`, `classes.json`, with `serve_adaptive` also `policy.json`, its default. In `assets.extra/` are
+    `tf_serving_warmup_requests`, by which TF Serving runs every signature once before it answers, and `files.json`, the
+    digests of all files.
 
     Args:
         network: built.
@@ -107,6 +109,8 @@ def export_savedmodel(
     else:
         made, root.networks = signatures.signatures(network, task, chosen, shared, whole)
     assets = {TABLE: table, CLASSES: names, POLICY: policy and policy.to_dict()}
+    sizes = {f"serve_{setting}": network.input_size(setting) for setting in chosen}
+    largest = network.input_size(chosen[0])
 
     def write(folder: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
@@ -120,6 +124,7 @@ def export_savedmodel(
                 tf.saved_model.save(root, str(folder), made)
             except tf.errors.OpError as error:
                 raise OSError(error.message.splitlines()[0]) from None
+        write_warmup(folder, folder / WARMUP, name, lambda signature: sizes.get(signature, largest))
         seal(folder)
 
     return add_version(parent, write)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TABLE, CLASSES, POLICY = "assets/table.json", "assets/classes.json", "assets/policy.json"
-SEAL = "assets.extra/files.json"  # SavedModel's own place for what servers do not read
+# SavedModel's own place for what its loader does not read.
+SEAL, WARMUP = "assets.extra/files.json", "assets.extra/tf_serving_warmup_requests"
 _GRAPH, _VARIABLES = "saved_model.pb", "variables/variables"
 _PREFIX = "serve_"
 
@@ -98,7 +99,8 @@ def check_classes(classes: object, place: str = "`classes`") -> list[str]:
 
 def _digests(folder: pathlib.Path) -> dict[str, str]:
     """Name of each file of the export, its list of digests aside -> SHA-256."""
-    places = [*folder.glob("*.pb"), *(place for room in ("variables", "assets") for place in (folder / room).glob("*"))]
+    rooms = [(folder / room).glob("*") for room in ("variables", "assets", "assets.extra")]
+    places = {*folder.glob("*.pb")}.union(*rooms) - {folder / SEAL}
     digests = {}
     for place in sorted(places):
         if not place.is_file():  # such as a pipe, which would never end
