@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TABLE, CLASSES, POLICY = "assets/table.json", "assets/classes.json", "assets/policy.json"
+CARD = "README.md"
 SEAL = "assets.extra/files.json"  # SavedModel's own place for what servers do not read
 _GRAPH, _VARIABLES = "saved_model.pb", "variables/variables"
 _PREFIX = "serve_"
@@ -53,7 +54,7 @@ def open_export(path: str | os.PathLike) -> Export:
     """Read and check the folder of an export's version.
 
     Raises:
-        ExportError: it is none, or one of its files is missing, damaged or another export's.
+        ExportError: it is none, or one of its files is missing, damaged, another export's or was added.
     """
     try:
         folder = pathlib.Path(path)
@@ -98,9 +99,8 @@ def check_classes(classes: object, place: str = "`classes`") -> list[str]:
 
 def _digests(folder: pathlib.Path) -> dict[str, str]:
     """Name of each file of the export, its list of digests aside -> SHA-256."""
-    places = [*folder.glob("*.pb"), *(place for room in ("variables", "assets") for place in (folder / room).glob("*"))]
     digests = {}
-    for place in sorted(places):
+    for place in sorted({*_places(folder)} - {folder / SEAL}):
         if not place.is_file():  # such as a pipe, which would never end
             raise ExportError(f"{place} must be an ordinary file. Received: something else.")
         try:
@@ -109,6 +109,20 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
         except OSError as error:
             raise ExportError(f"{place} must be readable. Received: {error.strerror}.") from None
     return digests
+
+
+def _places(folder: pathlib.Path) -> list[pathlib.Path]:
+    """All that lies in a folder and in the folders in it, but these."""
+    found = []
+    try:
+        for place in folder.iterdir():
+            if place.is_dir() and not place.is_symlink():
+                found += _places(place)
+            else:
+                found.append(place)
+    except OSError as error:
+        raise ExportError(f"{folder} must be readable. Received: {error.strerror}.") from None
+    return found
 
 
 def _check_seal(folder: pathlib.Path, digests: dict[str, str]) -> None:
@@ -124,6 +138,9 @@ def _check_seal(folder: pathlib.Path, digests: dict[str, str]) -> None:
             raise ExportError(f"{folder / name} must be there, it is a file of the export. Received: none.")
         if digests[name] != digest:
             raise ExportError(f"{folder / name} must be the file that was exported. Received: another or a damaged one.")
+    for name in digests:
+        if name not in exported:
+            raise ExportError(f"{folder / name} must not be there, it is no file of the export. Received: a file.")
 
 
 def _policy(place: pathlib.Path) -> Policy:
