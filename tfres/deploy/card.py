@@ -166,7 +166,7 @@ def _tensors(tensors: Mapping[str, Any]) -> str:
 
 
 def _calling(largest: Setting, signatures: Signatures) -> str:
-    names = ", ".join(sorted(_interface(signatures[f"serve_{largest}"])[1]))
+    names = ", ".join(sorted(_interface(signatures["serving_default"])[1]))
     text = f"""
         ```python
         import numpy as np
