@@ -17,6 +17,8 @@ _PUBLIC = {
     "debiased_average": "lq",
     "initial_activation_basis": "lq",
     "initial_weight_basis": "lq",
+    "kernel_on_grid": "grid",
+    "levels_on_grid": "grid",
     "level_table": "lq",
     "quantize": "lq",
     "quantize_with_statistics": "lq",
@@ -36,6 +38,7 @@ _PUBLIC = {
     "pack_kernel": "packing",
     "tfmot_objects": "tfmot_bridge",
     "unpack_kernel": "packing",
+    "unpacking": "packing",
 }
 
 __all__ = [
@@ -56,7 +59,9 @@ __all__ = [
     "debiased_average",
     "initial_activation_basis",
     "initial_weight_basis",
+    "kernel_on_grid",
     "level_table",
+    "levels_on_grid",
     "pack_kernel",
     "quantize",
     "quantize_with_statistics",
@@ -64,6 +69,7 @@ __all__ = [
     "sorted_levels",
     "tfmot_objects",
     "unpack_kernel",
+    "unpacking",
 ]
 
 

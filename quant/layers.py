@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from quant import checks, lq
 from quant.at import At, checked_at
+from quant.grid import kernel_on_grid
+from quant.packing import PackedKernel, pack_kernel
 from quant.quantizers import WeightQuantizer
 from quant.scope import once
 
@@ -28,6 +30,7 @@ class _QuantizedKernel:
         super().__init__(*args, **kwargs)
         self.weight_bits = weight_bits
         self.weight_quantizer = None
+        self._stored = None
 
     def get_config(self) -> dict:
         return {**super().get_config(), "weight_bits": self.weight_bits}
@@ -54,7 +57,7 @@ class _QuantizedKernel:
         """The whole kernel as the layer applies it, in the compute dtype."""
         checked_at(at)
         if self.weight_bits is None:
-            return self.latent_kernel
+            return self.latent_kernel if self._stored is None else tf.cast(self._stored(), self.compute_dtype)
 
         def quantized() -> tf.Tensor:
             return tf.cast(self.weight_quantizer(self.latent_kernel, training=training), self.compute_dtype)
@@ -70,6 +73,25 @@ class _QuantizedKernel:
         self.latent_kernel.assign(tf.cast(layer.quantized_kernel(), self.latent_kernel.dtype))
         if self.use_bias:
             self.bias.assign(layer.bias)
+
+    def snap(self, layer: tf.keras.layers.Layer) -> bool:
+        """Move the kernel to the int8 grid of `quant.grid` if the layer whose served form this is has bits; tells whether."""
+        if layer.weight_bits is None:
+            return False
+        self.latent_kernel.assign(kernel_on_grid(self.latent_kernel, layer.weight_quantizer.basis.shape[1]))
+        return True
+
+    def packed_kernel(self) -> PackedKernel | None:
+        """The quantized kernel at its bits, `(..., output channels)`; None without bits."""
+        if self.weight_bits is None:
+            return None
+        basis = self.weight_quantizer.basis.numpy()
+        return pack_kernel(self.latent_kernel.numpy().reshape(-1, basis.shape[1]), basis)
+
+    def read_kernel(self, stored: Callable[[], tf.Tensor]) -> tf.Variable:
+        """Read the kernel of this served form by `stored()` from now on; the variable that is no longer read is returned."""
+        self._stored = stored
+        return self.latent_kernel
 
     def _out_channels(self, shape: tf.TensorShape) -> int:
         return shape[-1]

@@ -79,10 +79,15 @@ def sorted_levels(basis: tf.Tensor, signed: bool) -> tuple[tf.Tensor, tf.Tensor]
         `(levels, order)`, both `(C, 2**K)`: value, and index into `codes`, of the level in that place. Of equal levels
         the higher code comes first.
     """
-    table = codes(basis.shape[0], signed)
-    levels = sum(table[:, k] * basis[k][:, None] for k in range(basis.shape[0]))
-    descending, order = tf.math.top_k(levels, k=len(table))
+    levels = levels_of_codes(basis, signed)
+    descending, order = tf.math.top_k(levels, k=levels.shape[1])
     return descending[:, ::-1], order[:, ::-1]
+
+
+def levels_of_codes(basis: tf.Tensor, signed: bool) -> tf.Tensor:
+    """`(C, 2**K)`: the level of every code, in the order of `codes`; arguments as `sorted_levels`."""
+    table = codes(basis.shape[0], signed)
+    return sum(table[:, k] * basis[k][:, None] for k in range(basis.shape[0]))
 
 
 class LevelTable(NamedTuple):

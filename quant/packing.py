@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from quant import lq
 
@@ -54,7 +55,18 @@ def unpack_kernel(packed: PackedKernel) -> np.ndarray:
     code = np.unpackbits(packed.codes, count=size * bits, bitorder="little").reshape(*packed.shape, bits) @ (
         1 << np.arange(bits)
     )
-    levels, order = (np.asarray(table) for table in lq.sorted_levels(packed.basis, signed=True))
-    by_code = np.empty_like(levels)
-    np.put_along_axis(by_code, order, levels, axis=1)
-    return by_code[np.broadcast_to(np.arange(channels), packed.shape), code]
+    levels = np.asarray(lq.levels_of_codes(packed.basis, signed=True))
+    return levels[np.broadcast_to(np.arange(channels), packed.shape), code]
+
+
+def unpacking(packed: PackedKernel) -> tf.Tensor:
+    """What `unpack_kernel` gives, bit for bit, as operations of TensorFlow on constants: a graph holds the codes and bases."""
+    bits, channels = packed.basis.shape
+    size = int(np.prod(packed.shape))
+    places = tf.constant(np.arange(8), tf.uint8)
+    bit = tf.bitwise.bitwise_and(tf.bitwise.right_shift(tf.constant(packed.codes)[:, None], places), tf.constant(1, tf.uint8))
+    bit = tf.reshape(tf.reshape(bit, [-1])[: size * bits], [-1, bits])
+    code = tf.cast(tf.reduce_sum(tf.bitwise.left_shift(bit, places[:bits]), axis=1), tf.int32)
+    levels = tf.reshape(lq.levels_of_codes(tf.constant(packed.basis), signed=True), [-1])
+    own = tf.reshape(code, [-1, channels]) + 2**bits * tf.range(channels)
+    return tf.reshape(tf.gather(levels, own), packed.shape)

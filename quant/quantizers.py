@@ -9,6 +9,7 @@ import tensorflow as tf
 from quant import checks, lq
 from quant.at import At, checked_at
 from quant.bases import LQLayer, by_setting, checked_level_bits
+from quant.grid import levels_on_grid
 from quant.scope import Record, Same, once
 from quant.stacked import pick
 
@@ -110,6 +111,11 @@ class FixedLevels(tf.keras.layers.Layer):
         tables = [lq.level_table(tf.convert_to_tensor(basis), False, quantizer.strict) for basis in bases]
         self.levels.assign(tf.concat([table.levels for table in tables], axis=0))
         self.thresholds.assign(tf.concat([table.thresholds for table in tables], axis=0))
+
+    def snap(self, quantizer: ActivationQuantizer) -> bool:
+        """Move the levels to the uint8 grid (see `quant.grid`), always; thresholds stay."""
+        self.levels.assign(levels_on_grid(self.levels))
+        return True
 
     def call(self, inputs: tf.Tensor, at: At | None = None, training: bool | None = None) -> tf.Tensor:
         at = None if len(self.settings) <= 1 else at

@@ -122,10 +122,13 @@ def test_no_run(run):
 
 def test_export_serves_equal_logits_without_this_package(run, tmp_path, capsys, rng):
     folder, _ = run
-    for version in ("1", "2"):
-        assert export.main(["--run", str(folder), "--out", str(tmp_path / "out"), "--name", "net"]) == 0
+    for version, options in (("1", []), ("2", ["--packed"])):
+        assert export.main(["--run", str(folder), "--out", str(tmp_path / "out"), "--name", "net", *options]) == 0
         path = tmp_path / "out" / "net" / version
         assert capsys.readouterr().out.strip() == str(path)
+    card = (path / "README.md").read_text()
+    assert "- Network: resnet20, trained by the run small\n- Data: fake: 16 training pictures, 10 classes\n" in card
+    assert "shared, low-bit kernels packed" in card and str(tmp_path) not in card
     assert json.loads((path / "assets" / "table.json").read_text())["rows"][0]["setting"] == "r16"
     images = rng.integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
     np.save(tmp_path / "images.npy", images)

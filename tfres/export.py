@@ -22,6 +22,7 @@ def make_parser() -> Parser:
     form = "shared: one network for all settings, also between them (serve_any); generated kernels are generated per call. "
     form += "separate: a plain network per setting with fixed kernels"
     parser.add_argument("--form", choices=("shared", "separate"), default="shared", help=form)
+    parser.add_argument("--packed", action="store_true", help="store low-bit kernels at their bits; unpacked when loaded")
     return parser
 
 
@@ -31,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     sizes = numbers(int, arguments.size, "size")
     if None not in (sizes, arguments.settings):
         raise RecipeError("Give --size or --settings.")
-    if arguments.name is not None:
-        checked_name("name", arguments.name)
+    checked_name("name", "run" if arguments.name is None else arguments.name)
 
+    from tfres.deploy.card import about_run
     from tfres.deploy.savedmodel import export_savedmodel
     from tfres.evaluation.requests import chosen_settings
     from tfres.families.networks import load_network, read_run_recipe
@@ -43,16 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for noisy in ("tensorflow", "absl"):  # names of inner inputs and where the assets are
         logging.getLogger(noisy).setLevel(logging.ERROR)
     run = Run(arguments.run)
-    recipe, network, classes = read_run_recipe(run), load_network(run), run.facts()["classes"]
-    task = find_task(recipe.task).task(recipe.data, classes, recipe.model.classes)
+    recipe, network, facts = read_run_recipe(run), load_network(run), run.facts()
+    task = find_task(recipe.task).task(recipe.data, facts["classes"], recipe.model.classes)
     settings = arguments.settings if sizes is None else chosen_settings(network, sizes, None)
-    table = run.read_table() if run.table.exists() else None
-    options = {"classes": classes, "table": table, "settings": settings, "form": arguments.form}
+    options = {"table": run.read_table() if run.table.exists() else None, "about": about_run(run.name, recipe, facts)}
+    options |= {"classes": facts["classes"], "settings": settings, "form": arguments.form, "packed": arguments.packed}
     try:
-        path = export_savedmodel(network, task, arguments.out, arguments.name or run.name, **options)
+        print(export_savedmodel(network, task, arguments.out, arguments.name or run.name, **options))
     except ValueError as error:
         raise RecipeError(str(error)) from error
-    print(path)
     return 0
 
 

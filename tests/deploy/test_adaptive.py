@@ -365,6 +365,28 @@ def test_damaged_files_without_digests(name, kind, exported, tmp_path):
         assert model.predict(PICTURES).logits.shape == (1, 5)
 
 
+@pytest.mark.parametrize(
+    "name", ["new.txt", "variables/more.data", "assets.extra/other", "assets/deep/in/it.json", ".hidden", "1/files.json"]
+)
+def test_files_that_were_added_are_named(name, exported, tmp_path):
+    path = tmp_path / "1"
+    shutil.copytree(exported, path)
+    (path / name).parent.mkdir(parents=True, exist_ok=True)
+    (path / name).write_text("{}")
+    with pytest.raises(ExportError, match=f"{path / name} must not be there, it is no file of the export. Received: a file."):
+        AdaptiveModel(path)
+    (path / "assets.extra" / "files.json").unlink()
+    assert AdaptiveModel(path).rows  # of another tool, which says nothing about its files
+
+
+def test_folders_elsewhere_are_no_part_of_an_export(exported, tmp_path):
+    path = tmp_path / "1"
+    shutil.copytree(exported, path)
+    (path / "more").symlink_to(tmp_path)
+    with pytest.raises(ExportError, match=f"{path / 'more'} must be an ordinary file. Received: something else."):
+        AdaptiveModel(path)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_files_of_another_export(name, exported, tmp_path):
     other = make_export(tmp_path / "other", fakes.table("r20", "r10"), list("vwxyz"), value=3.0)

@@ -212,7 +212,7 @@ def test_assets_and_seal(tmp_path):
     assert json.loads((path / "assets" / "classes.json").read_text()) == list("abcde")
     sealed = json.loads((path / "assets.extra" / "files.json").read_text())
     files = {place.relative_to(path).as_posix() for place in path.rglob("*") if place.is_file()}
-    assert files - {"assets.extra/files.json"} == set(sealed)
+    assert files - {"assets.extra/files.json"} == set(sealed) and "README.md" in sealed
     assert not _opened(_export(tmp_path))[0].assets
 
 

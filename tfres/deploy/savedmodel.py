@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from tfres import table as tables
-from tfres.deploy import exits, signatures
-from tfres.deploy.runtime.files import CLASSES, POLICY, TABLE, WARMUP, check_classes, seal
+from tfres.deploy import card, exits, signatures
+from tfres.deploy.runtime.files import CARD, CLASSES, POLICY, TABLE, WARMUP, check_classes, seal
 from tfres.deploy.versions import add_version
 from tfres.deploy.warmup import write_warmup
 from tfres.errors import ExportError
-from tfres.files import checked_name, write_json
+from tfres.files import checked_name, write_json, write_text
 from tfres.models.exit_ways import COMPACTIONS
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tfres.models.network import Network
     from tfres.settings import Setting
@@ -38,6 +38,8 @@ def export_savedmodel(
     settings: Sequence[Setting | str | int] | None = None,
     form: str = "shared",
     compact: str = "every",
+    packed: bool = False,
+    about: Mapping[str, str] | None = None,
 ) -> pathlib.Path:
     """Write `out/<name>/<version>/`, the next free version, whole or not at all.
 
@@ -64,9 +66,9 @@ def export_savedmodel(
     Pictures without a pixel and those that `serve_any` does not take are an `InvalidArgumentError` that says what is allowed;
     arrays of another type or rank are refused by TensorFlow.
 
-    Assets: `table.json`, `classes.json`, with `serve_adaptive` also `policy.json`, its default. In `assets.extra/` are
-    `tf_serving_warmup_requests`, by which TF Serving runs every signature once before it answers, and `files.json`, the
-    digests of all files.
+    Assets: `table.json`, `classes.json`, with `serve_adaptive` also `policy.json`, its default. `README.md` is the model card
+    of `tfres.deploy.card`. In `assets.extra/` are `tf_serving_warmup_requests`, by which TF Serving runs every signature once
+    before it answers, and `files.json`, the digests of all files.
 
     Args:
         network: built.
@@ -80,14 +82,16 @@ def export_savedmodel(
             network per setting with fixed kernels (see `Network.materialize`), which stores kernels once per setting.
         compact: after which exits `serve_adaptive` gathers the pictures that stay into a smaller batch: "every", "borders" or
             "never" (see `tfres.models.exit_ways.Ways.leaving`).
+        packed: store low-bit kernels at their bits and unpack them once, when the export is loaded.
+        about: what the model card says beside what is known here, by heading, such as {"Data": "...", "Licence": "..."}.
 
     Returns:
         path of the version.
 
     Raises:
-        ExportError: a form, name, folder, table or classes that cannot be used, or policies in the table that are not for the
-            network. ValueError: unknown setting, or a network that has no plain form. OSError: no room, or the like; nothing
-            is left then.
+        ExportError: a form, name, folder, table, classes or notes that cannot be used, policies in the table that are not for
+            the network, or a network whose kernels cannot be packed. ValueError: unknown setting, or a network that has no
+            plain form. OSError: no room, or the like; nothing is left then.
     """
     if form not in FORMS:
         raise ExportError(f"`form` must be one of {', '.join(FORMS)}. Received: form={form!r}.")
@@ -101,16 +105,23 @@ def export_savedmodel(
     names = None if classes is None else check_classes(classes)
     chosen = sorted({network.resolve(setting) for setting in settings or network.settings}, reverse=True)
     shared, whole, policy = form == "shared", settings is None, None
-    parent, root = pathlib.Path(out) / name, tf.Module()
+    parent, root, notes = pathlib.Path(out) / name, tf.Module(), card.check_about(about)
     if "exit" in network.axes:
+        if packed:
+            raise ExportError(
+                "`packed` must be False for a network with exits, whose export holds all weights as constants of its graphs. "
+                f"Received: packed={packed}."
+            )
         default, table = exits.default_policy(network, table), exits.completed(table, network)
         policy = default if shared and whole and len(chosen) > 1 else None
         made = exits.signatures(network, task, chosen, shared, policy, compact)
     else:
-        made, root.networks = signatures.signatures(network, task, chosen, shared, whole)
+        made, root.networks = signatures.signatures(network, task, chosen, shared, whole, packed)
     assets = {TABLE: table, CLASSES: names, POLICY: policy and policy.to_dict()}
     sizes = {f"serve_{setting}": network.input_size(setting) for setting in chosen}
     largest = network.input_size(chosen[0])
+    stored = f"{form}, low-bit kernels packed" if packed else form
+    text = card.card(name, network, task, chosen, made, stored, names, table, notes)
 
     def write(folder: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
@@ -125,6 +136,7 @@ def export_savedmodel(
             except tf.errors.OpError as error:
                 raise OSError(error.message.splitlines()[0]) from None
         write_warmup(folder, folder / WARMUP, name, lambda signature: sizes.get(signature, largest))
+        write_text(folder / CARD, text)
         seal(folder)
 
     return add_version(parent, write)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
+from tfres.deploy.packed import pack
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -20,26 +22,27 @@ PICTURES = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
 
 
 def signatures(
-    network: Network, task: Task, chosen: Sequence[Setting], shared: bool, whole: bool
-) -> tuple[Signatures, list[list[tf.Variable]]]:
-    """Name -> traced function, and the variables that they need.
+    network: Network, task: Task, chosen: Sequence[Setting], shared: bool, whole: bool, packed: bool
+) -> tuple[Signatures, list[list[Any]]]:
+    """Name -> traced function, and the variables and packed kernels that they need.
 
     Args:
         network, task: see `export_savedmodel`.
         chosen: the settings, the largest first.
         shared: one network serves all, otherwise a plain one each.
         whole: all settings are chosen, so that there may be `serve_any`.
+        packed: low-bit kernels are stored at their bits.
     """
     if shared:
-        served = _Served(network.served(), task)
+        served = _Served(network.served(), task, packed)
         points = {setting: _Point(served, setting) for setting in chosen}
     else:
-        plain = {setting: _Served(network.materialize(setting).served(), task) for setting in chosen}
+        plain = {setting: _Served(network.materialize(setting).served(), task, packed) for setting in chosen}
         points = {setting: _Point(served, served.network.settings[0]) for setting, served in plain.items()}
     only_resolutions = all(str(setting) == f"r{setting.resolution}" for setting in chosen)  # of one side
     any_side = shared and whole and len(chosen) > 1 and only_resolutions
     made = _of_points(points, task, any_side and points[chosen[0]].served.network.continuous)
-    return made, [list(served.network.weights) for served in dict.fromkeys(point.served for point in points.values())]
+    return made, [served.values for served in dict.fromkeys(point.served for point in points.values())]
 
 
 class _Served:
@@ -48,10 +51,14 @@ class _Served:
     Args:
         network: served form.
         task: makes the answer.
+        packed: low-bit kernels are stored at their bits.
+
+    `values` are what it reads.
     """
 
-    def __init__(self, network: ServedNetwork, task: Task) -> None:
+    def __init__(self, network: ServedNetwork, task: Task, packed: bool) -> None:
         self.network = network
+        self.values = pack(network) if packed else list(network.weights)
         self._task = task
         self._bodies = {}
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import tensorflow as tf
 import tqdm
 
 from tfres.evaluation.calibration import Calibration, calibrate
@@ -17,6 +18,7 @@ from tfres.settings import INFERENCE, Private, Setting
 if TYPE_CHECKING:
     from tfres.evaluation.opened import OpenedRun
     from tfres.models.network import Network
+    from tfres.models.served import ServedNetwork
 
 _AT_ONCE = 4  # settings that one pass over the pictures evaluates
 
@@ -76,6 +78,19 @@ class How:
         return f"{opened.checkpoint_name}, {self.calibration or Calibration()}, {opened.task.data.source}{own}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What is evaluated in place of the plain networks.
+
+    Args:
+        name: goes into the rows, as `form`.
+        of: makes it from a network.
+    """
+
+    name: str
+    of: Callable[[Network], ServedNetwork]
+
+
 def measure(
     opened: OpenedRun,
     settings: Iterable[Any] | None = None,
@@ -84,6 +99,7 @@ def measure(
     keep: bool = False,
     done: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
     accuracy: bool = True,
+    form: Form | None = None,
 ) -> dict[str, Any]:
     """Make every setting's plain network, calibrate it if asked, evaluate, count and time it.
 
@@ -96,6 +112,7 @@ def measure(
         keep: keep calibrated statistics in the run.
         done: called with the rows of every group of settings as soon as it is finished.
         accuracy: evaluate.
+        form: evaluate this form of the plain networks; costs and times are theirs.
 
     Returns:
         table: rows, and where they are timed the machine.
@@ -120,7 +137,7 @@ def measure(
                     made[setting]["calibrated"] = how.mark(opened)
             if keep:
                 opened.run.add_calibrated(opened.checkpoint_name, _calibrated(plain, privates))
-            found = [*made.values(), *_evaluated(opened, plain, made, how)] if accuracy else [*made.values()]
+            found = [*made.values(), *_evaluated(opened, plain, made, how, form)] if accuracy else [*made.values()]
             if repeats:
                 times = measure_latency(served_calls(plain, opened.task), repeats)
                 found = [{**row, **times.get(row["setting"], {})} for row in found]
@@ -156,13 +173,21 @@ def _row(network: Network, setting: Setting, plain: Network, how: How) -> dict[s
 
 
 def _evaluated(
-    opened: OpenedRun, plain: dict[Setting, Network], made: dict[Setting, dict[str, Any]], how: How
+    opened: OpenedRun,
+    plain: dict[Setting, Network],
+    made: dict[Setting, dict[str, Any]],
+    how: How,
+    form: Form | None,
 ) -> list[dict[str, Any]]:
     """Adds metrics to the rows; returns the rows of what the settings give together."""
     network, own = opened.network, how == How()
+    served = None if form is None else _served(plain, form)
+    mark = {} if form is None else {"form": form.name}
 
     def answers(inputs: Mapping[Any, Any]) -> dict[str, Any]:
-        if own and network.joint:
+        if served is not None:
+            outputs = {setting: run(inputs[network.size_of(setting)]) for setting, run in served.items()}
+        elif own and network.joint:
             outputs = network.forward(inputs, plain, training=False)
         else:
             outputs = {setting: one(inputs[network.size_of(setting)], training=False) for setting, one in plain.items()}
@@ -171,9 +196,21 @@ def _evaluated(
 
     results = Evaluator(opened.task, opened.source, map(network.size_of, plain), answers)()
     for setting, row in made.items():
-        row |= results.pop(str(setting))
+        row |= {**mark, **results.pop(str(setting))}
     macs = sum(row["macs"] for row in made.values())
-    return [{"setting": name, **result, "macs": macs} for name, result in results.items()]
+    return [{"setting": name, **mark, **result, "macs": macs} for name, result in results.items()]
+
+
+def _served(plain: dict[Setting, Network], form: Form) -> dict[Setting, Callable[[tf.Tensor], tf.Tensor]]:
+    """Setting -> function of normalised images giving the outputs of its network's form."""
+    made = {id(one): form.of(one) for one in plain.values()}  # what runs several settings is made once
+
+    def of(setting: Setting, network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
+        served = made[id(network)]
+        at = served.at(setting if len(served.settings) > 1 else served.settings[0])
+        return lambda images: served.run(tf.cast(images, served.compute_dtype), at)
+
+    return {setting: of(setting, network) for setting, network in plain.items()}
 
 
 def _calibrated(plain: dict[Setting, Network], privates: dict[Setting, Private | None]) -> dict[Setting, Private]:

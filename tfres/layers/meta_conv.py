@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from quant import At, QuantConv2D, QuantDepthwiseConv2D, checks
 from quant.at import checked_at
+from quant.grid import kernel_on_grid
 from quant.scope import once
 from quant.stacked import pick
 
@@ -37,6 +38,7 @@ class _GeneratedKernel:
         super().__init__(*args, **kwargs)
         self.encodings = encodings
         self.slope_initializer = tf.keras.initializers.get(slope_initializer)
+        self._on_grid = False
 
     def get_config(self) -> dict:
         slope_initializer = tf.keras.initializers.serialize(self.slope_initializer)
@@ -64,7 +66,11 @@ class _GeneratedKernel:
         at = checked_at(at)
         if _served(at):
             kernel = self.generated_kernel(at)
-            return kernel if self.weight_bits is None else tf.cast(self.weight_quantizer(kernel), self.compute_dtype)
+            if self.weight_bits is not None:
+                kernel = self.weight_quantizer(kernel)
+            if self._on_grid:
+                kernel = kernel_on_grid(kernel, self.weight_quantizer.basis.shape[1])
+            return tf.cast(kernel, self.compute_dtype)
         key = ("generated", self._known_name(at))
 
         def quantized() -> tf.Tensor:
@@ -85,6 +91,14 @@ class _GeneratedKernel:
     def assign(self, layer: tf.keras.layers.Layer) -> None:
         """Take the values of the layer whose served form this is."""
         self.set_weights(layer.get_weights())
+
+    def snap(self, layer: tf.keras.layers.Layer) -> bool:
+        """Move every kernel that is generated to the int8 grid, if it has bits; tells whether."""
+        self._on_grid = self.weight_bits is not None
+        return self._on_grid
+
+    def packed_kernel(self) -> None:
+        """None: a kernel that is generated in every call is not stored."""
 
     def _known_name(self, at: At) -> str:
         if at.setting is None and len(self.encodings) == 1:

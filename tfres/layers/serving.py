@@ -1,6 +1,7 @@
 """The served form of any layer: the form that an export runs, one graph for all settings.
 
 A layer that has another form says so itself with two methods, `served_form(settings)` and, on what that returns, `assign`.
+Low-bit layers also say what they are at their bits (`packed_kernel`), their served forms what they are as integers (`snap`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
-    from quant import QuantConv2D
+    from quant import PackedKernel, QuantConv2D
     from tfres.settings import Setting
 
 
@@ -56,3 +57,19 @@ def normalised(
     if isinstance(norm, StackedBatchNorm) and norm.built and len(norm.settings) == 1:
         return conv.scaled(inputs, *norm.scale_and_shift(), activation)
     return activation(norm(conv(inputs, training=training), training=training))
+
+
+def snap(copy: tf.keras.layers.Layer, layer: tf.keras.layers.Layer) -> bool:
+    """Move the low-bit values of a served form, which has those of its layer, to the integer grid of `quant.grid`.
+
+    Returns:
+        whether there are any.
+    """
+    own = getattr(copy, "snap", None)
+    return own is not None and own(layer)
+
+
+def packed_kernel(layer: tf.keras.layers.Layer) -> PackedKernel | None:
+    """The kernel of the layer's served form at its bits; None where it has none of fixed bits."""
+    own = getattr(layer, "packed_kernel", None)
+    return None if own is None else own()

@@ -8,13 +8,18 @@ import tensorflow as tf
 
 from quant import At
 from tfres.layers import dtype_policy
-from tfres.layers.serving import assign, served_form
+from tfres.layers.serving import assign, packed_kernel, served_form, snap
 from tfres.models.backbones import Parts
 from tfres.models.layer_names import named_layers
 from tfres.settings import Setting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from quant import PackedKernel
     from tfres.models.network import Network
+
+    Layer = tf.keras.layers.Layer
 
 
 class ServedNetwork(tf.Module):
@@ -37,11 +42,8 @@ class ServedNetwork(tf.Module):
             self.backbone = network.make_backbone(parts)
             self.classifier = network.served_classifier(parts)
         self.create(tf.zeros([1, *network.input_size(self.settings[0]), 3], self.compute_dtype))
-        for inner, copy in ((network.backbone, self.backbone), (network.classifier, self.classifier)):
-            layers, copies = named_layers(inner), named_layers(copy)
-            for name, served in [("", copy), *copies.items()]:
-                if not named_layers(served):  # a layer of layers has no values of its own
-                    assign(served, layers[name] if name else inner)
+        for served, layer in self._pairs():
+            assign(served, layer)
 
     @property
     def weights(self) -> list[tf.Variable]:
@@ -74,6 +76,24 @@ class ServedNetwork(tf.Module):
     def frozen(self) -> ServedNetwork:
         """Itself, in the form that an export calls: weights may be constants of its graphs from now on."""
         return self
+
+    def snap(self) -> bool:
+        """Move low-bit kernels and levels to the integer grid of `quant.grid`; tells whether there are any."""
+        return any([snap(served, layer) for served, layer in self._pairs()])
+
+    def packed_kernels(self) -> list[tuple[Layer, PackedKernel]]:
+        """The layers that can read a kernel of few bits (by `read_kernel`), and that kernel packed."""
+        found = ((served, packed_kernel(layer)) for served, layer in self._pairs())
+        return [(served, packed) for served, packed in found if packed is not None]
+
+    def _pairs(self) -> Iterator[tuple[Layer, Layer]]:
+        """Every layer that has values, and the layer of the network whose served form it is."""
+        network = self._network.value
+        for inner, copy in ((network.backbone, self.backbone), (network.classifier, self.classifier)):
+            layers, copies = named_layers(inner), named_layers(copy)
+            for name, served in [("", copy), *copies.items()]:
+                if not named_layers(served):  # a layer of layers has no values of its own
+                    yield served, layers[name] if name else inner
 
     def create(self, images: tf.Tensor) -> None:
         """Make all variables by a run."""

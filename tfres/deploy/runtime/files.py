@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TABLE, CLASSES, POLICY = "assets/table.json", "assets/classes.json", "assets/policy.json"
+CARD = "README.md"
 # SavedModel's own place for what its loader does not read.
 SEAL, WARMUP = "assets.extra/files.json", "assets.extra/tf_serving_warmup_requests"
 _GRAPH, _VARIABLES = "saved_model.pb", "variables/variables"
@@ -54,7 +55,7 @@ def open_export(path: str | os.PathLike) -> Export:
     """Read and check the folder of an export's version.
 
     Raises:
-        ExportError: it is none, or one of its files is missing, damaged or another export's.
+        ExportError: it is none, or one of its files is missing, damaged, another export's or was added.
     """
     try:
         folder = pathlib.Path(path)
@@ -99,10 +100,8 @@ def check_classes(classes: object, place: str = "`classes`") -> list[str]:
 
 def _digests(folder: pathlib.Path) -> dict[str, str]:
     """Name of each file of the export, its list of digests aside -> SHA-256."""
-    rooms = [(folder / room).glob("*") for room in ("variables", "assets", "assets.extra")]
-    places = {*folder.glob("*.pb")}.union(*rooms) - {folder / SEAL}
     digests = {}
-    for place in sorted(places):
+    for place in sorted({*_places(folder)} - {folder / SEAL}):
         if not place.is_file():  # such as a pipe, which would never end
             raise ExportError(f"{place} must be an ordinary file. Received: something else.")
         try:
@@ -111,6 +110,20 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
         except OSError as error:
             raise ExportError(f"{place} must be readable. Received: {error.strerror}.") from None
     return digests
+
+
+def _places(folder: pathlib.Path) -> list[pathlib.Path]:
+    """All that lies in a folder and in the folders in it, but these."""
+    found = []
+    try:
+        for place in folder.iterdir():
+            if place.is_dir() and not place.is_symlink():
+                found += _places(place)
+            else:
+                found.append(place)
+    except OSError as error:
+        raise ExportError(f"{folder} must be readable. Received: {error.strerror}.") from None
+    return found
 
 
 def _check_seal(folder: pathlib.Path, digests: dict[str, str]) -> None:
@@ -126,6 +139,9 @@ def _check_seal(folder: pathlib.Path, digests: dict[str, str]) -> None:
             raise ExportError(f"{folder / name} must be there, it is a file of the export. Received: none.")
         if digests[name] != digest:
             raise ExportError(f"{folder / name} must be the file that was exported. Received: another or a damaged one.")
+    for name in digests:
+        if name not in exported:
+            raise ExportError(f"{folder / name} must not be there, it is no file of the export. Received: a file.")
 
 
 def _policy(place: pathlib.Path) -> Policy:
