@@ -11,9 +11,9 @@ import tensorflow as tf
 from tfres import table as tables
 from tfres.deploy import exits, signatures
 from tfres.deploy.runtime.files import CLASSES, POLICY, TABLE, check_classes, seal
-from tfres.deploy.versions import add_version
+from tfres.deploy.versions import add_version, version_parent
 from tfres.errors import ExportError
-from tfres.files import checked_name, write_json
+from tfres.files import write_json
 
 if TYPE_CHECKING:
     import os
@@ -85,15 +85,13 @@ def export_savedmodel(
     """
     if form not in FORMS:
         raise ExportError(f"`form` must be one of {', '.join(FORMS)}. Received: form={form!r}.")
-    checked_name("name", name)
-    if settings is not None and not [*settings]:
-        raise ExportError(f"`settings` must name a setting, or be None for all. Received: settings={settings!r}.")
+    parent = version_parent(out, name)
+    chosen = signatures.chosen_settings(network, settings)
     if table is not None:
         tables.check(table)
     names = None if classes is None else check_classes(classes)
-    chosen = sorted({network.resolve(setting) for setting in settings or network.settings}, reverse=True)
     shared, whole, policy = form == "shared", settings is None, None
-    parent, root = pathlib.Path(out) / name, tf.Module()
+    root = tf.Module()
     if "exit" in network.axes:
         default, table = exits.default_policy(network, table), exits.completed(table, network)
         policy = default if shared and whole and len(chosen) > 1 else None
