@@ -127,7 +127,10 @@ class FixedLevels(tf.keras.layers.Layer):
 
 @tf.keras.saving.register_keras_serializable(package="quant")
 class ArithmeticLevels(FixedLevels):
-    """`FixedLevels` by sums and products only, see `quant.lq.climb`: outputs are equal but for rounding. Arguments as there."""
+    """`FixedLevels` by sums and products only, see `quant.lq.climb`; outputs are equal but for rounding.
+
+    Arguments as there.
+    """
 
     def _placed(self, values: tf.Tensor, thresholds: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         return lq.climb(values, thresholds, levels)

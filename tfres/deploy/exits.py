@@ -189,7 +189,9 @@ def _stage(body: _Body, number: int) -> Callable[..., dict]:
         return tf.function(first, input_signature=[PICTURES]).get_concrete_function()
     earlier = body.exits[place - 1]
     like = (trunk.frozen[earlier].outputs[1], [heads.frozen[earlier].outputs] if heads.cascade else [])
-    specs = {name: tf.TensorSpec([None, *one.shape[1:]], one.dtype) for name, one in named_states(tf.nest.flatten(like)).items()}
+    specs = {
+        name: tf.TensorSpec([None, *one.shape[1:]], one.dtype) for name, one in named_states(tf.nest.flatten(like)).items()
+    }
     return tf.function(further).get_concrete_function(**specs)
 
 

@@ -18,8 +18,8 @@ _ALIKE = 1  # largest difference of codes that are taken for equal: rounding of 
 def share_kernels(content: bytes) -> bytes:
     """The file with one buffer for int8 constants of one shape whose codes differ by 1 at most.
 
-    The codes of a kernel times a positive factor per channel are equal but for ties of rounding, the factors go into the scales,
-    which every tensor keeps for itself; the converter takes the codes for different ones.
+    The codes of a kernel times a positive factor per channel are equal but for ties of rounding; the factors go into the
+    scales, which every tensor keeps for itself. The converter takes the codes for different ones.
 
     Args:
         content: of a `.tflite` file without anything behind the model.
