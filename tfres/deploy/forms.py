@@ -50,8 +50,6 @@ def export(
     module, writer, own = _WRITERS[form]
     if precision is not None:
         if form != "litert":
-            raise ExportError(
-                f"`precision` must be given with form litert only. Received: precision={precision}, form={form}."
-            )
+            raise ExportError(f"`precision` is for form litert only. Received: precision={precision}, form={form}.")
         own = {"precision": precision}
     return getattr(importlib.import_module(module), writer)(network, task, out, name, **own, **options)

@@ -79,10 +79,10 @@ def kernels_to_fold(norms: Iterable[Norm], stored: int, quantized: bool) -> set[
             elements[norm.kernel] = norm.elements
     copies = {}
     for kernel, by_content in factors.items():
-        count = len(by_content)
+        count, size = len(by_content), 4 * elements[kernel]
         if quantized and elements[kernel] >= SMALLEST_QUANTIZED:
-            count = len({_signs(factor) for factor in by_content.values()})
-        copies[kernel] = (count - 1) * elements[kernel] * (1 if quantized else 4)
+            count, size = len({_signs(factor) for factor in by_content.values()}), elements[kernel]
+        copies[kernel] = (count - 1) * size
     chosen, taken, room = set(), 0, ROOM * stored / (4 if quantized else 1)
     for kernel in sorted(copies, key=lambda one: (copies[one], elements[one], one)):
         taken += copies[kernel]
