@@ -24,6 +24,7 @@ _PUBLIC = {
     "quantize_with_statistics": "lq",
     "solve_basis": "lq",
     "sorted_levels": "lq",
+    "ArithmeticLevels": "quantizers",
     "QuantConv2D": "layers",
     "QuantDense": "layers",
     "QuantDepthwiseConv2D": "layers",
@@ -43,6 +44,7 @@ _PUBLIC = {
 
 __all__ = [
     "ActivationQuantizer",
+    "ArithmeticLevels",
     "At",
     "FixedLevels",
     "LQActivationQuantizer",

@@ -18,6 +18,7 @@ _PLACES = {
     "AdaptiveModel": "tfres.deploy.runtime",
     "Run": "tfres.run",
     "Setting": "tfres.settings",
+    "export_litert": "tfres.deploy.litert",
     "export_savedmodel": "tfres.deploy.savedmodel",
     "from_preset": "tfres.families",
     "from_reference": "tfres.convert",

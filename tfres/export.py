@@ -1,4 +1,4 @@
-"""`python -m tfres.export`: a run as a TF Serving model folder."""
+"""`python -m tfres.export`: a run as a TF Serving model folder or a LiteRT file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfres.files import checked_name
 
 def make_parser() -> Parser:
     """The parser."""
-    text = "Write OUT/NAME/VERSION/ with one signature per setting."
+    text = "Write OUT/NAME/VERSION/ (or VERSION.tflite) with one signature per setting."
     parser = Parser("export", "--run runs/latest --out exported/", description=text)
     parser.add_argument("--run", default="runs/latest", help="folder of the run")
     parser.add_argument("--out", default="exported", help="folder that holds models")
@@ -20,9 +20,10 @@ def make_parser() -> Parser:
     parser.add_argument("--size", nargs="+", help="only the signatures of these resolutions")
     parser.add_argument("--settings", nargs="+", help="only the signatures of these settings, such as exit2 or r160-w0.5")
     form = "shared: one network for all settings, also between them (serve_any); generated kernels are generated per call. "
-    form += "separate: a plain network per setting with fixed kernels"
-    parser.add_argument("--form", choices=("shared", "separate"), default="shared", help=form)
+    form += "separate: a plain network per setting with fixed kernels. litert: one .tflite file"
+    parser.add_argument("--form", choices=("shared", "separate", "litert"), default="shared", help=form)
     parser.add_argument("--packed", action="store_true", help="store low-bit kernels at their bits; unpacked when loaded")
+    parser.add_argument("--precision", choices=("float", "float16", "int8"), help="of a LiteRT file; default float")
     return parser
 
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     checked_name("name", "run" if arguments.name is None else arguments.name)
 
     from tfres.deploy.card import about_run
-    from tfres.deploy.savedmodel import export_savedmodel
+    from tfres.deploy.forms import export
     from tfres.evaluation.requests import chosen_settings
     from tfres.families.networks import load_network, read_run_recipe
     from tfres.run import Run
@@ -48,9 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     task = find_task(recipe.task).task(recipe.data, facts["classes"], recipe.model.classes)
     settings = arguments.settings if sizes is None else chosen_settings(network, sizes, None)
     options = {"table": run.read_table() if run.table.exists() else None, "about": about_run(run.name, recipe, facts)}
-    options |= {"classes": facts["classes"], "settings": settings, "form": arguments.form, "packed": arguments.packed}
+    options |= {"classes": facts["classes"], "settings": settings, "form": arguments.form}
+    options |= {"packed": arguments.packed, "precision": arguments.precision}
     try:
-        print(export_savedmodel(network, task, arguments.out, arguments.name or run.name, **options))
+        print(export(network, task, arguments.out, arguments.name or run.name, **options))
     except ValueError as error:
         raise RecipeError(str(error)) from error
     return 0

@@ -127,7 +127,11 @@ def read_json(path: str | os.PathLike, kind: type[Exception], holds: type = dict
     Raises:
         kind: see `read_text`; not JSON, or JSON of another kind.
     """
-    text = read_text(path, kind)
+    return parse_json(read_text(path, kind), str(path), kind, holds)
+
+
+def parse_json(text: str, path: str, kind: type[Exception], holds: type = dict) -> Any:
+    """The content of a JSON text; `path` tells where it is from. See `read_json`."""
     if not text.strip():
         raise kind(f"{path} must be a JSON document; it is empty.")
     if _depth(text) > DEEPEST:

@@ -10,14 +10,19 @@ def machine() -> str:
     """One line that names this machine: processor, cores, GPUs, version of TensorFlow."""
     import tensorflow as tf
 
+    gpus = tf.config.list_physical_devices("GPU")
+    return f"{processor()}, {len(gpus)} GPUs, TensorFlow {tf.__version__}"
+
+
+def processor() -> str:
+    """The same without GPUs and TensorFlow."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    gpus = tf.config.list_physical_devices("GPU")
-    return f"{name}, {os.cpu_count()} cores, {len(gpus)} GPUs, TensorFlow {tf.__version__}"
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def threads() -> int:

@@ -55,7 +55,11 @@ def read(path: str | os.PathLike, kind: type[Exception] = RunError) -> Table:
     Raises:
         kind: damaged, or no table; names the file, the row and the field.
     """
-    table = read_json(path, kind)
+    return checked(read_json(path, kind), str(path), kind)
+
+
+def checked(table: object, path: str, kind: type[Exception]) -> Table:
+    """The same of what was read from a path."""
     try:
         check(table)
     except ValueError as error:

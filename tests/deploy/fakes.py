@@ -41,7 +41,7 @@ class Network(tf.Module):
             raise ValueError(f"`setting` must be one of {', '.join(map(str, self.settings))}. Received: setting={setting}.")
         return setting
 
-    def served(self):
+    def served(self, form=None):
         return self
 
     def materialize(self, setting):

@@ -286,7 +286,9 @@ def test_threads_measure_once(opened, monkeypatch):
 @pytest.mark.parametrize("path", [None, 3, "nowhere", "", "a\0b", "x" * 5000])
 def test_no_export(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ExportError, match=r"`path` must be the folder of an export \(out/NAME/VERSION\). Received: path="):
+    with pytest.raises(
+        ExportError, match=r"`path` must be the folder of an export \(out/NAME/VERSION\) or its .tflite file. Received: path="
+    ):
         AdaptiveModel(path)
 
 

@@ -8,6 +8,7 @@ import quant
 import tfres.layers
 from quant import (
     ActivationQuantizer,
+    ArithmeticLevels,
     At,
     FixedLevels,
     QuantConv2D,
@@ -51,6 +52,7 @@ CASES = {
     "quantizer": Case(lambda **k: ActivationQuantizer(2, NAMES, **k), IMAGE),
     "private quantizer": Case(lambda **k: ActivationQuantizer(2, NAMES, "private", **k), IMAGE),
     "levels": Case(lambda **k: FixedLevels(2, NAMES, **k), IMAGE, number=True, trains=False),
+    "arithmetic levels": Case(lambda **k: ArithmeticLevels(2, NAMES, **k), IMAGE, number=True, trains=False),
     "weights": Case(lambda **k: WeightQuantizer(2, **k), (3, 3, 2, 4)),
     "meta": Case(lambda **k: MetaConv2D(4, 3, encodings=ENCODINGS, slope_initializer="he_normal", **k), IMAGE),
     "low-bit meta": Case(lambda **k: MetaConv2D(4, 3, encodings=ENCODINGS, weight_bits=2, **k), IMAGE),

@@ -155,6 +155,11 @@ def test_served_levels_equal_the_quantizer(rng):
         fixed.build(x.shape)
         fixed.assign(layer)
         np.testing.assert_array_equal(fixed(x), layer(x))
+        sums = fixed.arithmetic_form()
+        sums.build(x.shape)
+        sums.set_weights(fixed.get_weights())
+        edges = tf.concat([x, tf.tile(fixed.thresholds[0, :3, None], [1, 3])], 0)  # where comparing is strict
+        np.testing.assert_allclose(sums(edges), fixed(edges), rtol=1e-6, atol=1e-6)
 
 
 def test_errors_name_argument_and_value(rng):

@@ -6,6 +6,7 @@ from tfres.lazy import lazily
 _PLACES = {
     "AdaptiveModel": "tfres.deploy.runtime",
     "Answer": "tfres.deploy.runtime",
+    "export_litert": "tfres.deploy.litert",
     "export_savedmodel": "tfres.deploy.savedmodel",
 }
 __all__ = list(_PLACES)

@@ -165,7 +165,7 @@ def _stage(body: _Body, number: int) -> Callable[..., dict]:
         features, state = trunk.advance(state, number)
         outputs = heads.answer(number, features, *before)
         carried = [] if number == body.exits[-1] else tf.nest.flatten((state, [outputs] if heads.cascade else []))
-        return _first({**body.answer(outputs), **_named(carried)}, count)
+        return _first({**body.answer(outputs), **named_states(carried)}, count)
 
     def first(images: tf.Tensor) -> Answer:
         images, count = body.prepared(images)
@@ -179,11 +179,14 @@ def _stage(body: _Body, number: int) -> Callable[..., dict]:
         return tf.function(first, input_signature=[PICTURES]).get_concrete_function()
     earlier = body.exits[place - 1]
     like = (trunk.frozen[earlier].outputs[1], [heads.frozen[earlier].outputs] if heads.cascade else [])
-    specs = {name: tf.TensorSpec([None, *one.shape[1:]], one.dtype) for name, one in _named(tf.nest.flatten(like)).items()}
+    specs = {
+        name: tf.TensorSpec([None, *one.shape[1:]], one.dtype) for name, one in named_states(tf.nest.flatten(like)).items()
+    }
     return tf.function(further).get_concrete_function(**specs)
 
 
-def _named(states: Sequence[Any]) -> dict[str, Any]:
+def named_states(states: Sequence[Any]) -> dict[str, Any]:
+    """What goes from one stage to the next, by the names that signatures have for it."""
     return {f"state_{place}": state for place, state in enumerate(states)}
 
 

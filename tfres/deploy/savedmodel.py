@@ -11,10 +11,10 @@ import tensorflow as tf
 from tfres import table as tables
 from tfres.deploy import card, exits, signatures
 from tfres.deploy.runtime.files import CARD, CLASSES, POLICY, TABLE, WARMUP, check_classes, seal
-from tfres.deploy.versions import add_version
+from tfres.deploy.versions import add_version, version_parent
 from tfres.deploy.warmup import write_warmup
 from tfres.errors import ExportError
-from tfres.files import checked_name, write_json, write_text
+from tfres.files import write_json, write_text
 from tfres.models.exit_ways import COMPACTIONS
 
 if TYPE_CHECKING:
@@ -97,15 +97,13 @@ def export_savedmodel(
         raise ExportError(f"`form` must be one of {', '.join(FORMS)}. Received: form={form!r}.")
     if compact not in COMPACTIONS:
         raise ExportError(f"`compact` must be one of {', '.join(COMPACTIONS)}. Received: compact={compact!r}.")
-    checked_name("name", name)
-    if settings is not None and not [*settings]:
-        raise ExportError(f"`settings` must name a setting, or be None for all. Received: settings={settings!r}.")
+    parent = version_parent(out, name)
+    chosen = signatures.chosen_settings(network, settings)
     if table is not None:
         tables.check(table)
     names = None if classes is None else check_classes(classes)
-    chosen = sorted({network.resolve(setting) for setting in settings or network.settings}, reverse=True)
     shared, whole, policy = form == "shared", settings is None, None
-    parent, root, notes = pathlib.Path(out) / name, tf.Module(), card.check_about(about)
+    root, notes = tf.Module(), card.check_about(about)
     if "exit" in network.axes:
         if packed:
             raise ExportError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tensorflow as tf
 
 from tfres.deploy.packed import pack
+from tfres.errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,10 +40,25 @@ def signatures(
     else:
         plain = {setting: _Served(network.materialize(setting).served(), task, packed) for setting in chosen}
         points = {setting: _Point(served, served.network.settings[0]) for setting, served in plain.items()}
-    only_resolutions = all(str(setting) == f"r{setting.resolution}" for setting in chosen)  # of one side
-    any_side = shared and whole and len(chosen) > 1 and only_resolutions
+    any_side = shared and whole and len(chosen) > 1 and only_resolutions(chosen)
     made = _of_points(points, task, any_side and points[chosen[0]].served.network.continuous)
     return made, [served.values for served in dict.fromkeys(point.served for point in points.values())]
+
+
+def chosen_settings(network: Network, settings: Sequence[Setting | str | int] | None) -> list[Setting]:
+    """The settings to export, the largest first; all for None.
+
+    Raises:
+        ExportError: none. ValueError: unknown setting.
+    """
+    if settings is not None and not [*settings]:
+        raise ExportError(f"`settings` must name a setting, or be None for all. Received: settings={settings!r}.")
+    return sorted({network.resolve(setting) for setting in settings or network.settings}, reverse=True)
+
+
+def only_resolutions(settings: Sequence[Setting]) -> bool:
+    """Whether settings differ in nothing but the resolution, of one side."""
+    return all(str(setting) == f"r{setting.resolution}" for setting in settings)
 
 
 class _Served:

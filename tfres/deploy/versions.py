@@ -12,21 +12,32 @@ import time
 from typing import TYPE_CHECKING
 
 from tfres.errors import ExportError
+from tfres.files import checked_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TEMPORARY, _DAY = ".export-", 24 * 3600
+_TEMPORARY, _FILES, _DAY = ".export-", ".tflite", 24 * 3600
 
 
-def add_version(parent: pathlib.Path, write: Callable[[pathlib.Path], None]) -> pathlib.Path:
-    """Let `write` fill a folder beside the versions, then rename it to the next free number.
+def version_parent(out: str | os.PathLike, name: str) -> pathlib.Path:
+    """Folder of a model's versions.
+
+    Raises:
+        UsageError: a name that is none.
+    """
+    return pathlib.Path(out) / checked_name("name", name)
+
+
+def add_version(parent: pathlib.Path, write: Callable[[pathlib.Path], None], suffix: str = "") -> pathlib.Path:
+    """Let `write` fill a folder (or a file) beside the versions, then give it the next free number as its name.
 
     Several processes may do so at the same time: none takes another's number.
 
     Args:
         parent: folder of the model, made if need be.
-        write: makes and fills the folder whose path it is given.
+        write: makes and fills the folder or file whose path it is given.
+        suffix: of a file, such as ".tflite"; model servers see folders only.
 
     Returns:
         path of the version.
@@ -41,24 +52,25 @@ def add_version(parent: pathlib.Path, write: Callable[[pathlib.Path], None]) -> 
     _remove_old(parent)
     try:
         with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=parent) as temporary:
-            folder = pathlib.Path(temporary) / "version"
-            write(folder)
-            for place in folder.rglob("*"):  # on the disk before it has its name
+            made = pathlib.Path(temporary) / "version"
+            write(made)
+            for place in (made, *made.rglob("*")):  # on the disk before it has its name
                 if place.is_file():
                     with open(place, "rb") as file:
                         os.fsync(file.fileno())
-            return _numbered(folder, parent)
+            return _numbered(made, parent, suffix)
     except OSError as error:
         raise OSError(f"The export to {parent} cannot be written: {error}.") from None
 
 
-def _numbered(folder: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:
-    """Rename the folder to the next number in `parent`."""
+def _numbered(made: pathlib.Path, parent: pathlib.Path, suffix: str) -> pathlib.Path:
+    """Give the folder or file the next number in `parent`, in whatever form that has its versions."""
     while True:
-        versions = [int(path.name) for path in parent.iterdir() if path.name.isascii() and path.name.isdigit()]
-        target = parent / str(max(versions, default=0) + 1)
-        try:
-            os.rename(folder, target)  # fails where another process was faster: a version is never empty
+        names = [path.name.removesuffix(_FILES) for path in parent.iterdir()]
+        versions = [int(name) for name in names if name.isascii() and name.isdigit()]
+        target = parent / f"{max(versions, default=0) + 1}{suffix}"
+        try:  # fails where another process was faster: a version is never empty
+            os.link(made, target) if suffix else os.rename(made, target)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) or not target.exists():
                 raise

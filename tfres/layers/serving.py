@@ -30,6 +30,16 @@ def served_form(layer: tf.keras.layers.Layer, settings: Sequence[Setting]) -> tf
     return type(layer).from_config(layer.get_config()) if own is None else own(settings)
 
 
+def arithmetic_form(layer: tf.keras.layers.Layer, settings: Sequence[Setting]) -> tf.keras.layers.Layer:
+    """The same for engines that are quick at sums and products only, such as LiteRT: outputs are equal but for rounding.
+
+    A served form that has another one for them says so itself with a method `arithmetic_form()`.
+    """
+    served = served_form(layer, settings)
+    own = getattr(served, "arithmetic_form", None)
+    return served if own is None else own()
+
+
 def assign(copy: tf.keras.layers.Layer, layer: tf.keras.layers.Layer) -> None:
     """Give a served form the values of its layer; both are built."""
     own = getattr(copy, "assign", None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from quant import At
+from tfres.layers.serving import served_form
 from tfres.models.exit_ways import COMPACTIONS, Decision, Fork, Heads, Ways
 from tfres.models.network import Network, checked_images
 from tfres.models.served import ServedNetwork
@@ -140,8 +141,8 @@ class ExitNetwork(Network):
 
         return self.ways.leaving(checked_images(images), confidence, thresholds, compact)
 
-    def served(self) -> ServedExits:
-        return ServedExits(self)
+    def served(self, form: Callable[..., tf.keras.layers.Layer] = served_form) -> ServedExits:
+        return ServedExits(self, form)
 
     def unseen(self, setting: Setting, inference: str, **options: Any) -> Private:
         raise ValueError(f"`inference` is for networks of several resolutions. Received: inference={inference!r}.")

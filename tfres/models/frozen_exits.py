@@ -42,7 +42,7 @@ class _Frozen:
         flat = tf.nest.flatten(specs)
         names = [tensor.name for tensor in traced.inputs[: len(flat)]]
         found = [tensor.name for tensor in tf.nest.flatten(traced.structured_outputs)]
-        graph, self.outputs = _with_constants(traced), traced.structured_outputs
+        graph, self.outputs = with_constants(traced), traced.structured_outputs
 
         def frozen(*inputs: tf.Tensor) -> list[tf.Tensor]:
             given = dict(zip(names, inputs, strict=True))
@@ -54,8 +54,8 @@ class _Frozen:
         return tf.nest.pack_sequence_as(self.outputs, self._frozen(*tf.nest.flatten(args)))
 
 
-def _with_constants(traced: Any) -> Any:
-    """The graph of a concrete function in which what it captured are constants."""
+def with_constants(traced: Any) -> Any:
+    """The graph of a concrete function (without functions in it that capture) in which what it captured are constants."""
     captured = traced.captured_inputs
     symbols = traced.inputs[len(traced.inputs) - len(captured) :]
     values = {symbol.op.name: value for symbol, value in zip(symbols, captured, strict=True)}

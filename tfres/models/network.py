@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -205,9 +205,13 @@ class Network(tf.keras.Model):
         setting = self.resolve(setting)
         return count_cost(self, setting, (1, *self.input_size(setting), 3))
 
-    def served(self) -> ServedNetwork:
-        """The form that is exported: one graph serves all settings, quantizers are computed. Outputs are equal bit for bit."""
-        return ServedNetwork(self)
+    def served(self, form: Callable[..., tf.keras.layers.Layer] = served_form) -> ServedNetwork:
+        """The form that is exported: one graph serves all settings, quantizers are computed. Outputs are equal bit for bit.
+
+        Args:
+            form: of the layers, see `tfres.layers.serving`.
+        """
+        return ServedNetwork(self, form)
 
     def materialize(self, setting: Any = None, private: Private | None = None) -> Network:
         """The plain network at one setting, with the weights of that setting only. Outputs are equal.

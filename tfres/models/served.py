@@ -14,12 +14,13 @@ from tfres.models.layer_names import named_layers
 from tfres.settings import Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from quant import PackedKernel
     from tfres.models.network import Network
 
     Layer = tf.keras.layers.Layer
+    Form = Callable[[Layer, Sequence[Setting]], Layer]
 
 
 class ServedNetwork(tf.Module):
@@ -27,18 +28,19 @@ class ServedNetwork(tf.Module):
 
     Args:
         network: built; it is copied.
+        form: makes a layer's served form, see `tfres.layers.serving`.
 
     `settings` are its settings, in the order of their numbers; `continuous` tells whether it has `shares`.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, form: Form = served_form) -> None:
         super().__init__()
         self.settings = list(network.settings)
         self.compute_dtype = network.compute_dtype
         self.continuous = network.continuous
         self._network = _Untracked(network)
         with dtype_policy(network.dtype_policy):
-            parts = _served_parts(network.parts(), self.settings)
+            parts = _served_parts(network.parts(), self.settings, form)
             self.backbone = network.make_backbone(parts)
             self.classifier = network.served_classifier(parts)
         self.create(tf.zeros([1, *network.input_size(self.settings[0]), 3], self.compute_dtype))
@@ -111,11 +113,11 @@ class _Untracked:
         self.value = value
 
 
-def _served_parts(parts: Parts, settings: list[Setting]) -> Parts:
+def _served_parts(parts: Parts, settings: list[Setting], form: Form) -> Parts:
     def served(make: Any) -> Any:
         def made(*args: Any, **kwargs: Any) -> Any:
             layer = make(*args, **kwargs)
-            return None if layer is None else served_form(layer, settings)
+            return None if layer is None else form(layer, settings)
 
         return made
 

@@ -1,4 +1,4 @@
-"""What an application needs to run an export: TensorFlow, the query table and no model code."""
+"""What an application needs to run an export: TensorFlow or LiteRT, the query table and no model code."""
 
 from tfres.deploy.runtime.adaptive import AdaptiveModel
 from tfres.deploy.runtime.answer import Answer

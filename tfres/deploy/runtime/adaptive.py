@@ -8,14 +8,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import tensorflow as tf
+import numpy as np
 
 from tfres import table as tables
 from tfres.deploy.runtime import times as timing
 from tfres.deploy.runtime.answer import Answer
 from tfres.deploy.runtime.checks import checked_pictures, checked_shape, row_sides
 from tfres.deploy.runtime.exits import Exits
-from tfres.deploy.runtime.files import TABLE, open_export
+from tfres.deploy.runtime.files import PREFIX, open_export
 from tfres.errors import ExportError
 from tfres.policies import PolicyError
 
@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 
 
 class AdaptiveModel:
-    """An export of any family and task as one model that meets a time budget per call. Needs nothing but TensorFlow.
+    """An export of any family and task as one model that meets a time budget per call.
+
+    A SavedModel needs nothing but TensorFlow, a `.tflite` file nothing but LiteRT and numpy.
 
     Several threads may use one model. While one of them measures, calls of others whose shape is known go on.
 
     Args:
-        path: folder of the export's version, with its query table inside (scores and MACs).
+        path: folder of the export's version or its `.tflite` file, with the query table inside (scores and MACs).
         cache: folder of measured times; default `$TFRES_CACHE` or `~/.cache/tfres`.
         measure_seconds: how long the first call of a new shape may measure. Every setting is called at least twice,
             whatever that takes.
@@ -65,17 +67,22 @@ class AdaptiveModel:
         self._exits = Exits(self._export) if self._export.policy else None
         runs = [row for row in table["rows"] if tables.runs(row)]
         self._policies = {row["setting"]: self._policy(row) for row in runs if "policy" in row and self._exits}
-        self.settings = [row["setting"] for row in runs if row["setting"] in {*self._export.signatures, *self._policies}]
+        self.settings = [row["setting"] for row in runs if row["setting"] in {*self._export.settings, *self._policies}]
         self.rows = [row for row in tables.settings(table, self.score, "macs") if row["setting"] in self.settings]
         if not self.rows:
             raise ExportError(
-                f"{self.path / TABLE} must have a setting with {self.score}, macs and a signature: evaluate before export. "
-                f"Received: settings {', '.join(self.settings) or 'none'}."
+                f"{self._export.table_place} must have a setting with {self.score}, macs and a signature: "
+                f"evaluate before export. Received: settings {', '.join(self.settings) or 'none'}."
             )
-        self._sides = [row_sides(row, self.path / TABLE) for row in self.rows]
+        self._sides = [row_sides(row, self._export.table_place) for row in self.rows]
         self.cache = pathlib.Path(cache) if cache else timing.default_cache()
         self._times = {}
         self._measuring = threading.Lock()
+
+    @property
+    def machine(self) -> str:
+        """One line that names this machine and what runs the export."""
+        return self._export.backend.host()["machine"]
 
     @property
     def largest(self) -> tuple[int, int]:
@@ -85,7 +92,7 @@ class AdaptiveModel:
             ExportError: the table has none.
         """
         if not any(self._sides):
-            raise ExportError(f"{self.path / TABLE} must have the `resolution` of its settings. Received: none.")
+            raise ExportError(f"{self._export.table_place} must have the `resolution` of its settings. Received: none.")
         return max(sides for sides in self._sides if sides)
 
     def measure(self, shape: Sequence[int] | None = None, anew: bool = False) -> dict[str, float]:
@@ -188,15 +195,15 @@ class AdaptiveModel:
         try:
             return self._exits.policy(row["policy"])
         except PolicyError as error:
-            raise ExportError(f"{self.path / TABLE}: row {row['setting']}: {error}") from error
+            raise ExportError(f"{self._export.table_place}: row {row['setting']}: {error}") from error
 
     def _measured(self, shape: tuple[int, int, int], anew: bool) -> dict[str, float]:
         settings = [row["setting"] for row in self.rows]
-        known = timing.circumstances(self._export.fingerprint, shape)
+        known = timing.circumstances(self._export.fingerprint, shape, self._export.backend.host())
         kept = None if anew else timing.read(self.cache, known, settings)
         if kept is not None:
             return kept
-        images = tf.zeros([*shape, 3], tf.uint8)
+        images = np.zeros([*shape, 3], np.uint8)
         policies = [setting for setting in settings if setting in self._policies]
         calls = {setting: functools.partial(self._ms, setting, images) for setting in settings if setting not in policies}
         if policies:
@@ -207,12 +214,14 @@ class AdaptiveModel:
         timing.write(self.cache, known, times)
         return times
 
-    def _run(self, setting: str, images: tf.Tensor, policy: Policy | None = None) -> Answer:
+    def _run(self, setting: str, images: np.ndarray, policy: Policy | None = None) -> Answer:
         policy = policy or self._policies.get(setting)
         start = time.perf_counter()
-        found = self._exits.run(policy, images) if policy else self._export.signatures[setting](images=images)
-        outputs = {name: value.numpy() for name, value in found.items()}
+        if policy:
+            outputs = self._exits.run(policy, images)
+        else:
+            outputs = self._export.backend.call(f"{PREFIX}{setting}", {"images": images})
         return Answer(setting, 1000 * (time.perf_counter() - start), outputs)
 
-    def _ms(self, setting: str, images: tf.Tensor) -> float:
+    def _ms(self, setting: str, images: np.ndarray) -> float:
         return self._run(setting, images).ms

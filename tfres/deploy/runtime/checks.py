@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import tensorflow as tf
+import numpy as np
 
 from tfres.errors import ExportError
 from tfres.settings import Setting
 
 if TYPE_CHECKING:
-    import pathlib
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
@@ -31,7 +30,7 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     return sides
 
 
-def row_sides(row: dict, place: pathlib.Path) -> tuple[int, int] | None:
+def row_sides(row: dict, place: str) -> tuple[int, int] | None:
     """Height and width of a row's resolution, one side or a pair; None where it has none.
 
     Raises:
@@ -47,18 +46,18 @@ def row_sides(row: dict, place: pathlib.Path) -> tuple[int, int] | None:
         ) from None
 
 
-def checked_pictures(images: ArrayLike) -> tf.Tensor:
-    """The pictures as a tensor.
+def checked_pictures(images: ArrayLike) -> np.ndarray:
+    """The pictures as an array.
 
     Raises:
         ValueError: they are none.
     """
     try:
-        images = tf.convert_to_tensor(images)
-        received = f"{images.dtype.name} {tuple(images.shape)}"
-        fits = images.dtype == tf.uint8 and images.shape.rank == 4 and images.shape[3] == 3 and 0 not in images.shape
-    except (TypeError, ValueError, OverflowError, tf.errors.OpError):
+        array = np.asarray(images)
+        received = f"{array.dtype.name} {array.shape}"
+        fits = array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == 3 and 0 not in array.shape
+    except (TypeError, ValueError, OverflowError):
         received, fits = f"{type(images).__name__} that is no array", False
     if not fits:
         raise ValueError(f"`images` must be uint8 (batch, height, width, 3), no side of them 0. Received: {received}.")
-    return images
+    return array

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfres.files import write_json
-from tfres.machine import machine
 from tfres.plots import plotted
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def moving_budget(model: AdaptiveModel, calls: int, periods: float = 2.0, batch:
         answer = model.predict(images, budget_ms=budget)
         rows.append({"budget_ms": budget, "setting": answer.setting, "ms": answer.ms})
     within = sum(row["ms"] <= row["budget_ms"] for row in rows) / len(rows)
-    facts = {"machine": machine(), "batch": batch, "calls": len(rows), "within_budget": within}
+    facts = {"machine": model.machine, "batch": batch, "calls": len(rows), "within_budget": within}
     return {**facts, "score": model.score, "times": times, "rows": rows}
 
 

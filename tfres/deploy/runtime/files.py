@@ -10,22 +10,20 @@ import pathlib
 import reprlib
 from typing import TYPE_CHECKING
 
-import tensorflow as tf
-
 from tfres import table as tables
+from tfres.deploy.runtime import attached
 from tfres.errors import ExportError
 from tfres.files import read_json, write_json
 from tfres.policies import Policy, PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from tfres.deploy.runtime.backend import Backend
 
 TABLE, CLASSES, POLICY = "assets/table.json", "assets/classes.json", "assets/policy.json"
 CARD = "README.md"
 # SavedModel's own place for what its loader does not read.
 SEAL, WARMUP = "assets.extra/files.json", "assets.extra/tf_serving_warmup_requests"
-_GRAPH, _VARIABLES = "saved_model.pb", "variables/variables"
-_PREFIX = "serve_"
+GRAPH, PREFIX = "saved_model.pb", "serve_"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,53 +31,87 @@ class Export:
     """An export that was read.
 
     Args:
-        path: folder of the version.
-        loaded: what TensorFlow made of it; it holds the variables.
-        signatures: printed form of the setting -> its signature, a callable of `images=`.
+        path: folder of the version, or the `.tflite` file.
+        backend: runs the signatures.
         table: query table, or None.
+        table_place: where the table is, for messages.
         classes: their names, or None.
-        policy: default of `serve_adaptive`, or None without that; it names the network's exits and weights.
+        policy: default of early exit, or None without that; it names the network's exits and weights.
         fingerprint: digest of all files.
     """
 
     path: pathlib.Path
-    loaded: object
-    signatures: dict[str, Callable[..., dict]]
+    backend: Backend
     table: dict | None
+    table_place: str
     classes: list[str] | None
     policy: Policy | None
     fingerprint: str
 
+    @property
+    def settings(self) -> set[str]:
+        """What signatures of pictures are of, such as the printed forms of settings."""
+        names = [name for name in self.backend.signatures if self.backend.takes_pictures(name)]
+        return {name.removeprefix(PREFIX) for name in names}
+
 
 def open_export(path: str | os.PathLike) -> Export:
-    """Read and check the folder of an export's version.
+    """Read and check the folder of an export's version, which loads TensorFlow, or a `.tflite` file, which does not.
 
     Raises:
         ExportError: it is none, or one of its files is missing, damaged, another export's or was added.
     """
+    return _open_file(path) if attached.is_attached(path) else _open_folder(path)
+
+
+def _open_file(path: str | os.PathLike) -> Export:
+    model, documents, fingerprint = attached.read_attached(path)
+    places = {name: f"{path}: {name}" for name in (attached.TABLE, attached.CLASSES, attached.POLICY)}
+    table, classes = documents.get(attached.TABLE), documents.get(attached.CLASSES)
+    policy = documents.get(attached.POLICY)
+    if table is not None:
+        tables.checked(table, places[attached.TABLE], ExportError)
+    if classes is not None:
+        check_classes(classes, places[attached.CLASSES])
+    if policy is not None:
+        policy = _policy(policy, places[attached.POLICY])
+    from tfres.deploy.runtime.litert import LiteRTBackend
+
+    backend = LiteRTBackend(model, path)
+    export = Export(pathlib.Path(path), backend, table, places[attached.TABLE], classes, policy, fingerprint)
+    return _with_signatures(export, str(path))
+
+
+def _open_folder(path: str | os.PathLike) -> Export:
     try:
         folder = pathlib.Path(path)
-        known = (folder / _GRAPH).is_file()
+        known = (folder / GRAPH).is_file()
     except (TypeError, ValueError, OSError):
         known = False
     if not known:
-        raise ExportError(f"`path` must be the folder of an export (out/NAME/VERSION). Received: path={path}.")
+        raise ExportError(
+            f"`path` must be the folder of an export (out/NAME/VERSION) or its {attached.SUFFIX} file. Received: path={path}."
+        )
     digests = _digests(folder)
     _check_seal(folder, digests)
     table = tables.read(folder / TABLE, ExportError) if _is_there(folder / TABLE) else None
-    classes = None
+    classes, policy = None, None
     if _is_there(folder / CLASSES):
         classes = check_classes(read_json(folder / CLASSES, ExportError, holds=list), str(folder / CLASSES))
-    policy = _policy(folder / POLICY) if _is_there(folder / POLICY) else None
-    try:
-        loaded = tf.saved_model.load(str(folder))
-        signatures = {name.removeprefix(_PREFIX): call for name, call in loaded.signatures.items() if _takes_pictures(call)}
-    except Exception as error:  # TensorFlow's loader has no error of its own: damage shows as any kind
-        raise ExportError(f"{_culprit(folder)} must be a file of an export. Received: {_first_line(error)}") from None
-    if not signatures:
-        raise ExportError(f"{folder / _GRAPH} must have a signature {_PREFIX}SETTING of uint8 pictures. Received: none.")
+    if _is_there(folder / POLICY):
+        policy = _policy(read_json(folder / POLICY, ExportError), str(folder / POLICY))
+    from tfres.deploy.runtime.savedmodel import SavedModelBackend
+
+    backend = SavedModelBackend(folder)
     fingerprint = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
-    return Export(folder, loaded, signatures, table, classes, policy, fingerprint)
+    export = Export(folder, backend, table, str(folder / TABLE), classes, policy, fingerprint)
+    return _with_signatures(export, str(folder / GRAPH))
+
+
+def _with_signatures(export: Export, place: str) -> Export:
+    if not export.settings:
+        raise ExportError(f"{place} must have a signature {PREFIX}SETTING of uint8 pictures. Received: none.")
+    return export
 
 
 def seal(folder: pathlib.Path) -> None:
@@ -132,7 +164,7 @@ def _check_seal(folder: pathlib.Path, digests: dict[str, str]) -> None:
     if not _is_there(place):
         return
     exported = read_json(place, ExportError)
-    if _GRAPH not in exported:
+    if GRAPH not in exported:
         raise ExportError(f"{place} must name the files of the export. Received: {reprlib.repr(exported)}.")
     for name, digest in exported.items():
         if name not in digests:
@@ -144,9 +176,9 @@ def _check_seal(folder: pathlib.Path, digests: dict[str, str]) -> None:
             raise ExportError(f"{folder / name} must not be there, it is no file of the export. Received: a file.")
 
 
-def _policy(place: pathlib.Path) -> Policy:
+def _policy(values: object, place: str) -> Policy:
     try:
-        return Policy.from_dict(read_json(place, ExportError), str(place))
+        return Policy.from_dict(values, place)
     except PolicyError as error:
         raise ExportError(str(error)) from error
 
@@ -154,30 +186,3 @@ def _policy(place: pathlib.Path) -> Policy:
 def _is_there(place: pathlib.Path) -> bool:
     """Whether there is anything of this name, also what cannot be read."""
     return os.path.lexists(place)
-
-
-def _takes_pictures(call: Callable[..., dict]) -> bool:
-    specs = call.structured_input_signature[1]
-    return [*specs] == ["images"] and specs["images"].dtype == tf.uint8
-
-
-def _culprit(folder: pathlib.Path) -> pathlib.Path:
-    """Which file of an export keeps it from being loaded: the variables if they cannot be read, else the graph."""
-    try:
-        reader = tf.train.load_checkpoint(str(folder / _VARIABLES))
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
-    except Exception:  # see `open_export`
-        from tensorflow.core.protobuf import saved_model_pb2
-
-        try:
-            saved_model_pb2.SavedModel.FromString((folder / _GRAPH).read_bytes())
-        except Exception:  # protobuf's errors differ between its implementations
-            return folder / _GRAPH
-        return folder / _VARIABLES
-    return folder / _GRAPH
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]

@@ -13,7 +13,6 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from tfres.files import read_json, write_json
 from tfres.machine import machine
@@ -55,21 +54,27 @@ def quantile(values: Sequence[float]) -> float:
     return float(np.quantile(values, QUANTILE))
 
 
-def circumstances(fingerprint: str, shape: Sequence[int]) -> dict:
-    """All that times depend on, JSON-able: the export, the machine with its devices and threads, the pictures' shape."""
+def circumstances(fingerprint: str, shape: Sequence[int], host: Mapping | None = None) -> dict:
+    """All that times depend on, JSON-able.
+
+    Args:
+        fingerprint: of the export.
+        shape: of the pictures.
+        host: the machine with its devices and threads, see `Backend.host`; None for TensorFlow's.
+    """
+    return {"export": fingerprint, **(host or tensorflow_host()), "shape": list(shape), "quantile": QUANTILE}
+
+
+def tensorflow_host() -> dict:
+    """The machine with the devices and threads that TensorFlow uses."""
+    import tensorflow as tf
+
     devices = []
     for device in tf.config.get_visible_devices():
         details = tf.config.experimental.get_device_details(device) if device.device_type == "GPU" else {}
         devices.append(f"{device.name} {details.get('device_name', '')}".strip())
     threads = [tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads()]
-    return {
-        "export": fingerprint,
-        "machine": machine(),
-        "devices": devices,
-        "threads": [*threads, len(os.sched_getaffinity(0))],
-        "shape": list(shape),
-        "quantile": QUANTILE,
-    }
+    return {"machine": machine(), "devices": devices, "threads": [*threads, len(os.sched_getaffinity(0))]}
 
 
 def default_cache() -> pathlib.Path:

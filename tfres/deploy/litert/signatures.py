@@ -1,0 +1,123 @@
+"""The signatures of a network's file, each a graph of its own."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tfres.deploy.exits import named_states
+from tfres.deploy.litert.graphs import Graph
+from tfres.deploy.signatures import PICTURES
+from tfres.layers.serving import arithmetic_form
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tfres.deploy.litert.graphs import Constants
+    from tfres.models.exits import ExitNetwork, ServedExits
+    from tfres.models.network import Network, ServedNetwork
+    from tfres.settings import Setting
+    from tfres.tasks import Task
+
+    Answer = dict[str, tf.Tensor]
+
+
+def served(network: Network) -> ServedNetwork:
+    """The form that is lowered. Whatever else changes a network's values for LiteRT belongs here."""
+    return network.served(arithmetic_form)
+
+
+def graphs_of_settings(
+    network: Network, task: Task, chosen: Sequence[Setting], any_side: bool, constants: Constants
+) -> list[Graph]:
+    """`serve_<setting>` of plain networks, whose common kernels are equal constants, and `serve_any`.
+
+    Args:
+        network, task: see `export_litert`.
+        chosen: the settings, the largest first.
+        any_side: whether there may be `serve_any`: there is if one and the same kernels serve all sides.
+        constants: takes those of the graphs.
+    """
+    found = []
+    for setting in chosen:
+        plain = served(network.materialize(setting))
+        run = functools.partial(plain.run, at=plain.at(plain.settings[0]))
+        size = plain.input_size(plain.settings[0])
+        found.append(_graph(f"serve_{setting}", _answer_of(task, size, run), constants))
+    if any_side:
+        whole = served(network)
+
+        def of_any_side(images: tf.Tensor) -> Answer:
+            pictures = task.normalised(tf.cast(images, tf.float32))
+            return _answer(task, whole.run(pictures, whole.shares(tf.shape(images)[1])))
+
+        graph = _graph("serve_any", of_any_side, constants)
+        if all(graph.is_fixed(node.input[1]) for node in graph.nodes.values() if node.op in _KERNEL_SECOND):
+            found.append(graph)
+    return found
+
+
+_KERNEL_SECOND = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
+
+
+def graphs_of_exits(
+    network: ExitNetwork, task: Task, chosen: Sequence[Setting], stages: bool, constants: Constants
+) -> list[Graph]:
+    """`serve_exit<k>`, and `serve_stage<k>` from pictures or the `state_<n>` behind the stage before to answer and state.
+
+    Args:
+        network, task, chosen, constants: see above.
+        stages: whether there are stages.
+    """
+    whole, found = served(network), []
+    size = whole.input_size(whole.settings[0])
+    for setting in chosen:
+        run = functools.partial(whole.run, at=whole.at(setting))
+        found.append(_graph(f"serve_{setting}", _answer_of(task, size, run), constants))
+    return found + (_stages(whole, task, size, constants) if stages else [])
+
+
+def _stages(whole: ServedExits, task: Task, size: tuple[int, int], constants: Constants) -> list[Graph]:
+    trunk, heads, found = whole.ways.trunk, whole.ways.heads, []
+    carried: Any = None  # between two stages: the state and, in a cascade, the outputs of the head before
+
+    for number in whole.exits:
+        before, specs = carried, {"images": PICTURES}
+        if before is not None:
+            flat = named_states(tf.nest.flatten(before))
+            specs = {name: tf.TensorSpec([None, *one.shape[1:]], one.dtype) for name, one in flat.items()}
+
+        def stage(number: int = number, before: Any = before, **given: tf.Tensor) -> Answer:
+            nonlocal carried
+            if before is None:
+                state, outputs = trunk.begin(_prepared(task, given["images"], size), training=False), []
+            else:
+                states = [given[name] for name in named_states(tf.nest.flatten(before))]
+                state, outputs = tf.nest.pack_sequence_as(before, states)
+            features, state = trunk.advance(state, number, training=False)
+            answered = heads.answer(number, features, *outputs, training=False)
+            carried = (state, [answered] if heads.cascade else [])
+            states = {} if number == whole.exits[-1] else named_states(tf.nest.flatten(carried))
+            return {**_answer(task, answered), **states}
+
+        found.append(_graph(f"serve_stage{number}", stage, constants, specs))
+    return found
+
+
+def _answer_of(task: Task, size: tuple[int, int], run: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], Answer]:
+    return lambda images: _answer(task, run(_prepared(task, images, size)))
+
+
+def _prepared(task: Task, images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Pictures as the network takes them; LiteRT resizes no integers."""
+    return tf.ensure_shape(task.resized(tf.cast(images, tf.float32), size), [None, *size, 3])
+
+
+def _answer(task: Task, outputs: Any) -> Answer:
+    return task.answer(tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs))
+
+
+def _graph(name: str, function: Callable[..., Answer], constants: Constants, specs: Any = None) -> Graph:
+    return Graph(name, function, specs or {"images": PICTURES}, constants)

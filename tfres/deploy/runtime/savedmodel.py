@@ -1,0 +1,84 @@
+"""SavedModels, run by TensorFlow. Nothing else here loads it."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfres.deploy.runtime.files import GRAPH
+from tfres.deploy.runtime.times import tensorflow_host
+from tfres.errors import ExportError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_VARIABLES = "variables/variables"
+
+
+class SavedModelBackend:
+    """See `Backend`.
+
+    Args:
+        folder: of the export's version.
+
+    Raises:
+        ExportError: a file in it cannot be used.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        try:
+            self._loaded = tf.saved_model.load(str(folder))  # signatures alone lose their variables
+            self._calls = dict(self._loaded.signatures)
+        except Exception as error:  # TensorFlow's loader has no error of its own: damage shows as any kind
+            raise ExportError(f"{_culprit(folder)} must be a file of an export. Received: {_first_line(error)}") from None
+        self.signatures = [*self._calls]
+
+    def takes_pictures(self, name: str) -> bool:
+        """See `Backend`."""
+        specs = self._calls[name].structured_input_signature[1]
+        return [*specs] == ["images"] and specs["images"].dtype == tf.uint8
+
+    def outputs(self, name: str) -> list[str]:
+        """See `Backend`."""
+        return [*self._calls[name].structured_outputs]
+
+    def call(self, name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """See `Backend`."""
+        tensors = {key: tf.constant(value) if isinstance(value, np.ndarray) else _kept(value) for key, value in inputs.items()}
+        return {key: value.numpy() for key, value in self._calls[name](**tensors).items()}
+
+    def host(self) -> dict[str, Any]:
+        """See `Backend`."""
+        return tensorflow_host()
+
+
+@functools.lru_cache(256)
+def _kept(value: str | tuple[float, ...]) -> tf.Tensor:
+    """What a policy is made of: the same in many calls."""
+    return tf.constant(value) if isinstance(value, str) else tf.constant(value, tf.float32)
+
+
+def _culprit(folder: pathlib.Path) -> pathlib.Path:
+    """Which file of an export keeps it from being loaded: the variables if they cannot be read, else the graph."""
+    try:
+        reader = tf.train.load_checkpoint(str(folder / _VARIABLES))
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except Exception:  # see `open_export`
+        from tensorflow.core.protobuf import saved_model_pb2
+
+        try:
+            saved_model_pb2.SavedModel.FromString((folder / GRAPH).read_bytes())
+        except Exception:  # protobuf's errors differ between its implementations
+            return folder / GRAPH
+        return folder / _VARIABLES
+    return folder / GRAPH
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]
