@@ -108,7 +108,7 @@ def test_a_network_that_litert_cannot_express(tmp_path):
         def materialize(self, setting):
             return self
 
-    with pytest.raises(ExportError, match="LiteRT must have all operations of the network. Received: MatrixDeterminant.") as caught:
+    with pytest.raises(ExportError, match="LiteRT must have all operations.*: MatrixDeterminant.") as caught:
         _export(tmp_path, Strange([16]))
     assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
 
