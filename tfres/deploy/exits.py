@@ -94,7 +94,7 @@ class _Body:
     """What the signatures have in common."""
 
     def __init__(self, served: ServedExits, task: Task) -> None:
-        self.task, self.size, self._dtype = task, served.input_size(served.settings[0]), served.compute_dtype
+        self.task, self.size = task, served.input_size(served.settings[0])
         self.served, self.exits, self.ways = served.frozen(), served.exits, served.frozen().ways
         self.prepared = tf.function(self._prepared, input_signature=[PICTURES])
         self.answer = tf.function(task.answer)
@@ -102,8 +102,7 @@ class _Body:
     def _prepared(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The pictures as the network takes them, at least one, and how many there are."""
         images, count = some_pictures(images)
-        images = tf.cast(self.task.resized(images, self.size), self._dtype)
-        return tf.ensure_shape(images, [None, *self.size, 3]), count
+        return self.served.prepared(self.task, images), count
 
 
 def _of_exits(body: _Body, settings: Sequence[Setting]) -> Callable[..., dict]:

@@ -180,6 +180,13 @@ class ServedExits(ServedNetwork):
     def run(self, images: tf.Tensor, at: At) -> tf.Tensor:
         return [*self.ways.each(images, [at.setting.exit], training=False)][-1][1]
 
+    def prepared(self, task: Task, images: tf.Tensor) -> tf.Tensor:
+        """Pictures, uint8 `(batch, height, width, 3)`, as `leaving` takes them; those of the right size are not resized."""
+        size = self.input_size(self.settings[0])
+        fits = tf.reduce_all(tf.shape(images)[1:3] == size)
+        ready = tf.cond(fits, lambda: task.normalised(images), lambda: task.resized(images, size))
+        return tf.ensure_shape(tf.cast(ready, self.compute_dtype), [None, *size, 3])
+
     def leaving(
         self,
         images: tf.Tensor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,12 @@ def convert(graphs: Sequence[Graph], constants: Constants, precision: str) -> by
         try:
             content = converter.convert()
         except Exception as error:  # the converter has errors of several kinds, of many lines
-            text = str(error).strip().splitlines() or [type(error).__name__]
-            raise ExportError(f"LiteRT must have all operations of the network. Received: {text[0][:200]}") from None
+            raise ExportError(f"LiteRT must have all operations of the network. Received: {_fault(error)}.") from None
     return share_kernels(content) if quantized else content
+
+
+def _fault(error: Exception) -> str:
+    """The operations that are missing, else the first line."""
+    text = str(error).strip() or type(error).__name__
+    missing = re.search(r"^(?:TF Select|Custom) ops: (.*)$", text, re.MULTILINE)
+    return missing[1] if missing else text.splitlines()[0][:200].rstrip(".")

@@ -36,8 +36,7 @@ def leaving_times(network: ExitNetwork, task: Task, batch: int = 1, repeats: int
 
     @tf.function(input_signature=[pictures, tf.TensorSpec([count - 1]), tf.TensorSpec([count]), tf.TensorSpec([], tf.int32)])
     def answer(images: tf.Tensor, *policy: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = tf.cast(task.resized(images, (height, width)), served.compute_dtype)
-        decision = served.leaving(tf.ensure_shape(images, [None, height, width, 3]), task, *policy)
+        decision = served.leaving(served.prepared(task, images), task, *policy)
         return {**task.answer(decision.outputs), "exit": decision.exit}
 
     concrete, images = answer.get_concrete_function(), tf.zeros([batch, height, width, 3], tf.uint8)
