@@ -19,8 +19,7 @@ def make_parser() -> Parser:
     parser.add_argument("--name", help="name of the model; default the run's")
     parser.add_argument("--size", nargs="+", help="only the signatures of these resolutions")
     parser.add_argument("--settings", nargs="+", help="only the signatures of these settings, such as exit2 or r160-w0.5")
-    form = "shared: one network for all settings, also between them (serve_any); generated kernels are generated per call. "
-    form += "separate: a plain network per setting with fixed kernels. litert: one .tflite file"
+    form = "shared: one network for all settings, separate: a plain one each with fixed kernels, litert: one .tflite file"
     parser.add_argument("--form", choices=("shared", "separate", "litert"), default="shared", help=form)
     parser.add_argument("--packed", action="store_true", help="store low-bit kernels at their bits; unpacked when loaded")
     parser.add_argument("--precision", choices=("float", "float16", "int8"), help="of a LiteRT file; default float")
@@ -42,17 +41,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tfres.run import Run
     from tfres.tasks import find_task
 
-    for noisy in ("tensorflow", "absl"):  # names of inner inputs and where the assets are
+    for noisy in ("tensorflow", "absl"):  # names of inner inputs, places of assets
         logging.getLogger(noisy).setLevel(logging.ERROR)
     run = Run(arguments.run)
     recipe, network, facts = read_run_recipe(run), load_network(run), run.facts()
     task = find_task(recipe.task).task(recipe.data, facts["classes"], recipe.model.classes)
     settings = arguments.settings if sizes is None else chosen_settings(network, sizes, None)
-    options = {"table": run.read_table() if run.table.exists() else None, "about": about_run(run.name, recipe, facts)}
-    options |= {"classes": facts["classes"], "settings": settings, "form": arguments.form}
-    options |= {"packed": arguments.packed, "precision": arguments.precision}
+    options = {name: getattr(arguments, name) for name in ("form", "packed", "precision")} | {"settings": settings}
+    options |= {"classes": facts["classes"], "table": run.read_table() if run.table.exists() else None}
     try:
-        print(export(network, task, arguments.out, arguments.name or run.name, **options))
+        print(export(network, task, arguments.out, arguments.name or run.name, about_run(run.name, recipe, facts), **options))
     except ValueError as error:
         raise RecipeError(str(error)) from error
     return 0

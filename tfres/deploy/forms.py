@@ -29,10 +29,10 @@ def export(
     task: Task,
     out: str | os.PathLike,
     name: str,
+    about: Mapping[str, str] | None = None,
     form: str = "shared",
     precision: str | None = None,
     packed: bool = False,
-    about: Mapping[str, str] | None = None,
     **options: Any,
 ) -> pathlib.Path:
     """Write the next version of a model in one of `FORMS`.
