@@ -214,12 +214,12 @@ def _apart(function: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def _bucket(count: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
-    """How many rows so many are filled up to: 1, 2, 4 or a multiple of 8, at most all.
+    """How many rows so many are filled up to: 1, 2, 4 or a multiple of an eighth of all (of 4 at least), at most all.
 
     Kernels are prepared anew for every size of a batch, which costs more than a few rows.
     """
-    small = tf.where(count > 2, 4, count)
-    return tf.minimum(tf.where(count > 4, (count + 7) // 8 * 8, small), most)
+    small, step = tf.where(count > 2, 4, count), tf.maximum(most // 8, 4)
+    return tf.minimum(tf.where(count > 4, (count + step - 1) // step * step, small), most)
 
 
 def _like(mask: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
