@@ -15,6 +15,7 @@ import pytest
 
 from tests.data.pictures import write_pictures
 from tfres import cli, evaluate, export, prepare, profile, train
+from tfres.deploy import AdaptiveModel
 from tfres.errors import DataError, RecipeError, RunError
 from tfres.evaluation.opened import open_run
 from tfres.families import from_preset
@@ -144,6 +145,17 @@ def test_export_serves_equal_logits_without_this_package(run, tmp_path, capsys, 
         assert result["class"] == logits.argmax(axis=1).tolist()
         np.testing.assert_allclose(np.sum(result["probabilities"], axis=1), 1, rtol=1e-5)
     assert served["serving_default"] == served["serve_r16"]
+
+
+def test_export_of_one_litert_file(run, tmp_path, capsys):
+    command = ["--run", str(run[0]), "--out", str(tmp_path / "out"), "--name", "net"]
+    assert export.main([*command, "--form", "litert", "--precision", "int8", "--settings", "r12"]) == 0
+    path = tmp_path / "out" / "net" / "1.tflite"
+    assert capsys.readouterr().out.strip() == str(path)
+    answer = AdaptiveModel(path, cache=tmp_path).predict(np.zeros([1, 32, 32, 3], np.uint8))
+    assert answer.setting == "r12" and np.isfinite(answer.logits).all()
+    with pytest.raises(RecipeError, match="`precision` is for form litert only"):
+        export.main([*command, "--precision", "int8"])
 
 
 def _plain():
