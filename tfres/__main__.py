@@ -8,7 +8,7 @@ VERBS = {
     "evaluate": "accuracy of a run at its resolutions",
     "profile": "MACs, parameters and latency of every setting",
     "calibrate": "norms for resolutions a run was not trained at",
-    "export": "a run as a TF Serving model",
+    "export": "a run as a TF Serving model or a LiteRT file",
     "adapt": "an export under a budget that moves",
     "serve": "an example server of an export, gRPC and REST",
     "convert": "a reference checkpoint as a run",

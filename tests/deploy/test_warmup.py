@@ -23,7 +23,7 @@ def requests_of(path):
 def check_accepted(path):
     """Run every record as a call of its signature; returns the shapes of what they are given."""
     opened, shapes = open_export(path), {}
-    signatures, requests = opened.loaded.signatures, requests_of(path)
+    signatures, requests = opened.backend.calls, requests_of(path)
     assert requests.keys() == {*signatures}
     for name, request in requests.items():
         inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}

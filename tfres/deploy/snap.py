@@ -30,7 +30,8 @@ def snap(network: Network) -> ServedNetwork:
     bits, are those of the network. The network is not changed.
 
     Args:
-        network: built; a whole one, or the plain one of a setting (`Network.materialize`).
+        network: built; the plain one of a setting (`Network.materialize`) where settings have kernels of other widths, whose
+            largest values are then their own; else also a whole one.
 
     Raises:
         ExportError: it has neither kernels nor activations of few bits.

@@ -219,7 +219,11 @@ class ServedExits(ServedNetwork):
         policy = thresholds, temperatures, score
         if images.shape[0]:
             return apart(images, *policy)
-        return tf.cond(tf.shape(images)[0] == 1, lambda: apart(images[:1], *policy), lambda: apart(images, *policy))
+
+        def single() -> Decision:  # (a slice alone is of unknown size)
+            return apart(tf.ensure_shape(images[:1], [1, *images.shape[1:]]), *policy)
+
+        return tf.cond(tf.shape(images)[0] == 1, single, lambda: apart(images, *policy))
 
     def create(self, images: tf.Tensor) -> None:
         for _ in self.ways.each(images, self.exits, training=False):

@@ -69,3 +69,9 @@ def test_documents_of_several_inputs():
             write_document(document, wrong)
     with pytest.raises(Refused, match="Inputs must be named: a, b"):
         inputs_of(read_document(b'{"inputs": [1]}'), specs, MUCH)
+
+
+def test_a_long_text_among_numbers_takes_no_room():
+    """Each place of an array of texts would be of the longest one's size."""
+    with pytest.raises(Refused, match="texts or nothing"):
+        from_values([["x" * 10**6, *[1.0] * 10**5]], Spec("x", tf.float32, (None, None)), MUCH)

@@ -74,3 +74,10 @@ def test_missing_packages(small_export, monkeypatch, capsys):
         cli.run_main(serve.main, [str(small_export)])
     text = "error: The server needs optional packages (grpcio, tensorflow-serving-api): pip install 'tfres[serve]'.\n"
     assert caught.value.code == 2 and capsys.readouterr().err == text
+
+
+def test_sizes_that_grpc_cannot_count(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.run_main(serve.main, ["exported/NAME", "--megabytes", "4096"])
+    assert stopped.value.code == 2
+    assert "`megabytes` must be above 0 and below 2048. Received: megabytes=4096." in capsys.readouterr().err

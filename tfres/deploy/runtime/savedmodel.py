@@ -20,7 +20,7 @@ _VARIABLES = "variables/variables"
 
 
 class SavedModelBackend:
-    """See `Backend`.
+    """See `Backend`; `calls` are the signatures as TensorFlow's functions.
 
     Args:
         folder: of the export's version.
@@ -32,24 +32,24 @@ class SavedModelBackend:
     def __init__(self, folder: pathlib.Path) -> None:
         try:
             self._loaded = tf.saved_model.load(str(folder))  # signatures alone lose their variables
-            self._calls = dict(self._loaded.signatures)
+            self.calls = dict(self._loaded.signatures)
         except Exception as error:  # TensorFlow's loader has no error of its own: damage shows as any kind
             raise ExportError(f"{_culprit(folder)} must be a file of an export. Received: {_first_line(error)}") from None
-        self.signatures = [*self._calls]
+        self.signatures = [*self.calls]
 
     def takes_pictures(self, name: str) -> bool:
         """See `Backend`."""
-        specs = self._calls[name].structured_input_signature[1]
+        specs = self.calls[name].structured_input_signature[1]
         return [*specs] == ["images"] and specs["images"].dtype == tf.uint8
 
     def outputs(self, name: str) -> list[str]:
         """See `Backend`."""
-        return [*self._calls[name].structured_outputs]
+        return [*self.calls[name].structured_outputs]
 
     def call(self, name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """See `Backend`."""
         tensors = {key: tf.constant(value) if isinstance(value, np.ndarray) else _kept(value) for key, value in inputs.items()}
-        return {key: value.numpy() for key, value in self._calls[name](**tensors).items()}
+        return {key: value.numpy() for key, value in self.calls[name](**tensors).items()}
 
     def host(self) -> dict[str, Any]:
         """See `Backend`."""

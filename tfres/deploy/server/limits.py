@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from tfres.errors import RecipeError
+
 # Canonical codes of gRPC and TensorFlow by number, and the HTTP status of each, as TensorFlow Serving gives them.
 CODES = {
     1: ("CANCELLED", 499),
@@ -63,6 +65,9 @@ class Limits:
         waiting: requests that wait to be run; further ones are UNAVAILABLE.
         clients: requests (gRPC) and connections (REST) at a time; further ones are refused at once.
         poll_seconds: between looks for new versions.
+
+    Raises:
+        RecipeError: a size of messages that gRPC cannot count.
     """
 
     pictures: int = 64
@@ -72,3 +77,8 @@ class Limits:
     waiting: int = 64
     clients: int = 32
     poll_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.message_bytes < 2**31:
+            received = f"{self.message_bytes / 2**20:g}"
+            raise RecipeError(f"`megabytes` must be above 0 and below 2048. Received: megabytes={received}.")

@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tfres.deploy.runtime.files import WARMUP, open_export
 from tfres.deploy.server.limits import CODES, Refused, shown
-from tfres.deploy.server.tensors import Arrays, Spec
+from tfres.deploy.server.tensors import Arrays, Spec, complete, known_input
 
 if TYPE_CHECKING:
     import pathlib
@@ -75,7 +75,7 @@ class Loaded:
         self._export = open_export(path)  # holds the variables: signatures alone lose them
         content = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
         definitions = content.meta_graphs[0].signature_def
-        calls = self._export.loaded.signatures
+        calls = self._export.backend.calls
         self.signatures = {name: _signature(name, definitions[name], call) for name, call in calls.items()}
 
     def signature(self, name: str) -> Signature:
@@ -98,7 +98,11 @@ class Loaded:
         """
         count = 0
         for name, inputs in _records(self.path / WARMUP):
-            self.signature(name).run(inputs)
+            signature = self.signature(name)
+            for given in inputs:
+                known_input(given, signature.inputs)
+            rows = max((len(array) for array in inputs.values() if array.ndim), default=0)
+            signature.run(complete(inputs, signature.inputs, signature.defaults, rows))
             count += 1
         return count
 

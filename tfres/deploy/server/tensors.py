@@ -117,13 +117,23 @@ def from_values(value: object, spec: Spec, largest_bytes: int) -> np.ndarray:
             flat, shape = _flat(value)
             found = _texts(flat, shape)
         else:
-            found = np.array(value)
+            found = np.array(_numbers(value, spec))
     except (ValueError, TypeError, OverflowError, RecursionError):
         raise invalid(f"{spec}. Received: lists of several lengths, or what is no number.") from None
     if spec.dtype != tf.string:
         found = _cast(found, spec)
     spec.check_shape(found.shape, largest_bytes)
     return found
+
+
+def _numbers(value: object, spec: Spec) -> object:
+    """Nested lists of numbers as they are: a text among them would give every place its size."""
+    if isinstance(value, list):
+        for one in value:
+            _numbers(one, spec)
+    elif not isinstance(value, (bool, int, float)):
+        raise invalid(f"{spec}. Received: texts or nothing.")
+    return value
 
 
 def complete(given: Arrays, specs: Mapping[str, Spec], defaults: Arrays, most: int) -> Arrays:

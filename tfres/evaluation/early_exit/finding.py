@@ -145,8 +145,9 @@ class _Context:
         spread = intervals(self.test_scores, self.test.hits, macs, thresholds, repeats=self.repeats)
         further = {name: float(np.dot(after.shares, [cost[name] for cost in costs])) for name in costs[0]}
         split = {} if self.split == "calibration" else {"split": self.split}
+        cost = next((unit for unit in ("operations", "ms") if f"budget_{unit}" in wanted), "macs") + "_sequential"
         name += f"-{self.split}" if split else ""
-        known = {"split": self.split, "pictures": self.calibration.hits.shape[1], "cost": "macs_sequential", **wanted}
+        known = {"split": self.split, "pictures": self.calibration.hits.shape[1], "cost": cost, **wanted}
         policy = Policy(thresholds=thresholds, shares=before.shares, calibration=known, rule=rule, **self.describe)
         spans = {f"{self.merit}_low": spread["accuracy"][0], f"{self.merit}_high": spread["accuracy"][1]}
         times = {} if self.times is None else _times(self.times, after.shares)
