@@ -183,8 +183,11 @@ class Ways:
         carried = (state, (outputs,) if self.heads.cascade else (), stays)
         gathers = compact == "every" or compact == "borders" and number in self.trunk.borders
         if not gathers:
-            onward = _apart(lambda: self._rest(place + 1, *carried, confidence, thresholds, compact))
-            later = tf.cond(tf.reduce_any(stays), onward, lambda: here)
+            later = tf.cond(
+                tf.reduce_any(stays),
+                lambda: self._rest(place + 1, *carried, confidence, thresholds, compact),
+                lambda: here,
+            )
             return tf.nest.map_structure(lambda a, b: tf.where(_like(stays, a), b, a), here, later)
         count, size = tf.math.count_nonzero(stays, dtype=tf.int32), tf.size(stays)
 
@@ -206,11 +209,6 @@ class Ways:
             )
 
         return tf.cond(count > 0, further, lambda: here)
-
-
-def _apart(function: Callable[[], Any]) -> Callable[[], Any]:
-    """The function as one node of a graph, so that where it is not called its own nodes are not passed through one by one."""
-    return function if tf.executing_eagerly() else tf.function(function, experimental_attributes={"_noinline": True})
 
 
 def _bucket(count: tf.Tensor, most: tf.Tensor) -> tf.Tensor:

@@ -207,23 +207,11 @@ class ServedExits(ServedNetwork):
             compact: see `Ways.leaving`.
         """
 
-        # A branch that is not taken is one node then, not each of its own.
-        @functools.partial(tf.function, experimental_attributes={"_noinline": True})
-        def apart(images: tf.Tensor, thresholds: tf.Tensor, temperatures: tf.Tensor, score: tf.Tensor) -> Decision:
-            def confidence(place: int, outputs: tf.Tensor) -> tf.Tensor:
-                known = [functools.partial(task.confidence, outputs, name, temperatures[place]) for name in SCORES]
-                return tf.switch_case(score, known)
+        def confidence(place: int, outputs: tf.Tensor) -> tf.Tensor:
+            known = [functools.partial(task.confidence, outputs, name, temperatures[place]) for name in SCORES]
+            return tf.switch_case(score, known)
 
-            return self.ways.leaving(images, confidence, tf.unstack(thresholds), compact)
-
-        policy = thresholds, temperatures, score
-        if images.shape[0]:
-            return apart(images, *policy)
-
-        def single() -> Decision:  # (a slice alone is of unknown size)
-            return apart(tf.ensure_shape(images[:1], [1, *images.shape[1:]]), *policy)
-
-        return tf.cond(tf.shape(images)[0] == 1, single, lambda: apart(images, *policy))
+        return self.ways.leaving(images, confidence, tf.unstack(thresholds), compact)
 
     def create(self, images: tf.Tensor) -> None:
         for _ in self.ways.each(images, self.exits, training=False):
