@@ -21,6 +21,7 @@ def _pair(rng, settings, **options):
     for form, layer, channels in zip(forms, layers, (4, 6), strict=True):
         form.build([None, 8, 8, channels])
         assign(form, layer)
+    forms[1].folded = True
     return layers, forms
 
 

@@ -56,7 +56,7 @@ def normalised(
     activation: Callable[[tf.Tensor], tf.Tensor],
     training: bool | None = None,
 ) -> tf.Tensor:
-    """activation(norm(conv(inputs))); in a served network of one setting the norm becomes part of the convolution.
+    """activation(norm(conv(inputs))); a norm that is `folded` becomes part of the convolution.
 
     Args:
         conv: without an activation of its own.
@@ -64,7 +64,7 @@ def normalised(
         inputs, training: as layers take them.
         activation: applied last.
     """
-    if isinstance(norm, StackedBatchNorm) and norm.built and len(norm.settings) == 1:
+    if isinstance(norm, StackedBatchNorm) and norm.folded:
         return conv.scaled(inputs, *norm.scale_and_shift(), activation)
     return activation(norm(conv(inputs, training=training), training=training))
 

@@ -174,6 +174,7 @@ class StackedBatchNorm(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         self.settings = settings
         self.epsilon = epsilon
+        self.folded = False  # whether it is to be part of the convolution before it, see `serving.normalised`
         self.input_spec = tf.keras.layers.InputSpec(ndim=4)
 
     def get_config(self) -> dict:

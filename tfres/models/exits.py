@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from quant import At
+from tfres.layers import StackedBatchNorm
 from tfres.layers.serving import served_form
 from tfres.models.exit_ways import COMPACTIONS, Decision, Fork, Heads, Ways
+from tfres.models.layer_names import named_layers
 from tfres.models.network import Network, checked_images
 from tfres.models.served import ServedNetwork
 from tfres.models.weights import fingerprint_of
@@ -164,6 +166,9 @@ class ServedExits(ServedNetwork):
     def frozen(self) -> ServedExits:
         from tfres.models.frozen_exits import frozen_ways
 
+        for layer in (*named_layers(self.backbone).values(), *named_layers(self.classifier).values()):
+            if isinstance(layer, StackedBatchNorm):
+                layer.folded = True
         self._frozen = self._frozen or frozen_ways(self)
         return self
 

@@ -95,7 +95,7 @@ def test_forms_that_are_refused(options, message, tmp_path):
 
 
 def test_forms(tmp_path):
-    assert export(fakes.Network(), fakes.Task(), tmp_path, "net", "litert", "float16").suffix == ".tflite"
+    assert export(fakes.Network(), fakes.Task(), tmp_path, "net", form="litert", precision="float16").suffix == ".tflite"
     assert (export(fakes.Network(), fakes.Task(), tmp_path, "net") / "saved_model.pb").is_file()
 
 
