@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfres.deploy.runtime.files import GRAPH
+
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Callable
@@ -33,7 +35,7 @@ def write_warmup(folder: pathlib.Path, place: pathlib.Path, name: str, size_of: 
     Raises:
         OSError: it cannot be written.
     """
-    known = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    known = saved_model_pb2.SavedModel.FromString((folder / GRAPH).read_bytes())
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tf.io.TFRecordWriter(str(place)) as records:

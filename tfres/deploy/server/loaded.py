@@ -10,7 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from tfres.deploy.runtime.files import WARMUP, open_export
+from tfres.deploy.runtime.files import GRAPH, WARMUP, open_export
 from tfres.deploy.server.limits import CODES, Refused, shown
 from tfres.deploy.server.tensors import Arrays, Spec, complete, known_input
 
@@ -73,7 +73,7 @@ class Loaded:
     def __init__(self, path: pathlib.Path) -> None:
         self.path, self.number = path, int(path.name)
         self._export = open_export(path)  # holds the variables: signatures alone lose them
-        content = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+        content = saved_model_pb2.SavedModel.FromString((path / GRAPH).read_bytes())
         definitions = content.meta_graphs[0].signature_def
         calls = self._export.backend.calls
         self.signatures = {name: _signature(name, definitions[name], call) for name, call in calls.items()}

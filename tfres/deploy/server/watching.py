@@ -9,6 +9,7 @@ import pathlib
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from tfres.deploy.runtime.files import GRAPH
 from tfres.deploy.server.limits import Refused, shown
 from tfres.deploy.server.loaded import Loaded
 from tfres.errors import ExportError
@@ -48,7 +49,7 @@ class Versions:
         making_room: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
     ) -> None:
         self._path = pathlib.Path(path).resolve()
-        self._alone = (self._path / "saved_model.pb").is_file()
+        self._alone = (self._path / GRAPH).is_file()
         if self._alone and not _is_number(self._path.name):
             raise ExportError(f"`path` must be a model's folder (out/NAME) or a version of it. Received: path={path}.")
         self._poll_seconds, self._making_room = poll_seconds, making_room
