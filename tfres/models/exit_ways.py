@@ -200,15 +200,27 @@ class Ways:
                 kept = tf.nest.map_structure(lambda tensor: tf.gather(tensor, taken), carried[:2])
                 return kept, tf.range(padded) < count, taken
 
+            def onward(state: State, before: tuple[tf.Tensor, ...], still: tf.Tensor) -> Decision:
+                return self._rest(place + 1, state, before, still, confidence, thresholds, compact)
+
             smaller = padded < size
             kept, still, taken = tf.cond(smaller, gathered, lambda: (carried[:2], stays, tf.range(size)))
-            found = self._rest(place + 1, *kept, still, confidence, thresholds, compact)
+            found = (_apart(onward) if place == 0 else onward)(*kept, still)
             places = tf.boolean_mask(taken, still)[:, None]
             return tf.nest.map_structure(
                 lambda a, b: tf.tensor_scatter_nd_update(a, places, tf.boolean_mask(b, still)), here, found
             )
 
         return tf.cond(count > 0, further, lambda: here)
+
+
+def _apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """In a graph, the function as one node that is not merged into it: an executor prepares every node of a graph, also those
+    of branches that are not taken, and a picture that leaves at the first exit should not pay for all that follow.
+    """
+    if tf.executing_eagerly():
+        return function
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
 def _bucket(count: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
