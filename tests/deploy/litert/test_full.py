@@ -8,7 +8,6 @@ from ai_edge_litert.schema_py_generated import TensorType
 from tests.deploy import exits
 from tests.deploy.litert.files import opened, operations, pictures, stored
 from tests.deploy.litert.test_families import TASK, error, make
-from tests.models.test_rsnet import randomise
 from tfres.deploy import export_litert
 from tfres.deploy.litert.ranges import feed
 from tfres.errors import ExportError
@@ -35,8 +34,7 @@ def test_every_setting_has_its_ranges_and_kernels_are_stored_once(rng, tmp_path)
 
 
 def test_stages_are_calibrated_by_what_is_behind_the_stage_before(rng, tmp_path):
-    network = exits.network(blocks=1)
-    randomise(network, np.random.default_rng(3))
+    network = exits.network(blocks=1)  # (random norms would leave some of its few channels without anything)
     path = _export(network, tmp_path, exits.TASK, calibration=[pictures(rng, 4, 16, 16) for _ in range(8)])
     signatures, images = opened(path), pictures(rng, 32, 16, 16)
     expected = network.forward({16: exits.TASK.resized(images, 16)}, network.settings, training=False)
@@ -86,11 +84,4 @@ def test_a_layer_that_gives_nothing(rng, tmp_path):
             variable.assign(tf.fill(variable.shape, -1000.0))
     with pytest.raises(ExportError, match="`calibration` must have pictures for which every layer gives something.*serve_r12"):
         _export(network, tmp_path, calibration=[pictures(rng, 1, 12, 12)])
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_low_bit_networks_are_refused(tmp_path):
-    network = exits.network(weight_bits=2, activation_bits=2)
-    with pytest.raises(ExportError, match="`precision` must be int8 for a low-bit network in integers.*: precision=int8-full"):
-        _export(network, tmp_path, exits.TASK, calibration=[np.zeros([1, 16, 16, 3], np.uint8)])
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from tests.models.test_rsnet import randomise
 from tests.tasks.fakes import classification
 from tfres import table as tables
 from tfres.deploy import AdaptiveModel, export_litert, export_savedmodel
+from tfres.deploy.exits import default_policy
 from tfres.deploy.snap import measure_snapped, snap
 from tfres.errors import ExportError
 from tfres.evaluation.opened import OpenedRun
@@ -82,14 +83,17 @@ def run():
     return OpenedRun(None, recipe, "none", network, task, source, family_of(recipe).objective(recipe))
 
 
-def test_policies_are_those_of_the_snapped_network(run, tmp_path, rng):
+def test_policies_are_those_of_the_snapped_network(run):
     table, network = measure_snapped(run), run.network
     policies = [row for row in table["rows"] if "policy" in row]
     assert policies and all(row["form"] == "snapped" for row in table["rows"])
     assert {row["policy"]["network"] for row in policies} == {fingerprint_of(network, "snapped")} != {fingerprint_of(network)}
-    model = AdaptiveModel(export_litert(network, run.task, tmp_path, "net", table=table, precision="int8"), cache=tmp_path)
-    answer = model.predict(pictures(rng, 4, 16, 16), setting=policies[0]["setting"])
-    assert {*answer.exit} <= {*network.exits}
+    assert default_policy(network, table, "snapped").network == fingerprint_of(network, "snapped")
     with pytest.raises(ExportError, match="is of another network, evaluate again"):
-        rows = [{**row, "form": None} for row in policies]
-        export_litert(network, run.task, tmp_path, "net", table={"rows": rows})
+        default_policy(network, table)
+
+
+def test_ranges_of_a_file_are_not_for_levels(network, tmp_path, rng):
+    with pytest.raises(ExportError, match="`precision` must be int8 for a low-bit network in integers.*: precision=int8-full"):
+        export_litert(network, TASK, tmp_path, "net", precision="int8-full", calibration=[pictures(rng, 1, 16, 16)])
+    assert list(tmp_path.iterdir()) == []
