@@ -9,14 +9,15 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
 
 from tests.data.pictures import write_pictures
 from tfres import cli, evaluate, export, prepare, profile, train
-from tfres.deploy import AdaptiveModel
-from tfres.errors import DataError, RecipeError, RunError
+from tfres.deploy import AdaptiveModel, snap
+from tfres.errors import DataError, ExportError, RecipeError, RunError
 from tfres.evaluation.opened import open_run
 from tfres.families import from_preset
 from tfres.families.networks import load_run
@@ -147,14 +148,30 @@ def test_export_serves_equal_logits_without_this_package(run, tmp_path, capsys, 
     assert served["serving_default"] == served["serve_r16"]
 
 
-def test_export_of_one_litert_file(run, tmp_path, capsys):
+def test_export_of_one_litert_file(run, tmp_path, capsys, monkeypatch):
+    """Of a low-bit run in int8: the snapped network, measured once."""
     command = ["--run", str(run[0]), "--out", str(tmp_path / "out"), "--name", "net"]
-    assert export.main([*command, "--form", "litert", "--precision", "int8", "--settings", "r12"]) == 0
+    litert = [*command, "--form", "litert", "--settings", "r12", "--precision"]
+    assert export.main([*litert, "int8"]) == 0
     path = tmp_path / "out" / "net" / "1.tflite"
     assert capsys.readouterr().out.strip() == str(path)
-    answer = AdaptiveModel(path, cache=tmp_path).predict(np.zeros([1, 32, 32, 3], np.uint8))
+    model = AdaptiveModel(path, cache=tmp_path)
+    answer = model.predict(np.zeros([1, 32, 32, 3], np.uint8))
     assert answer.setting == "r12" and np.isfinite(answer.logits).all()
-    with pytest.raises(RecipeError, match="`precision` is for form litert only"):
+    expected = {row["setting"]: row for row in snap.measure_snapped(open_run(run[0]))["rows"]}
+    assert model.rows == [expected["r12"]] and expected["r12"]["form"] == "snapped"
+    with zipfile.ZipFile(path) as behind:
+        card = behind.read("README.md").decode()
+    assert "LiteRT file, int8 of the snapped network" in card and "- Network: resnet20, trained by the run small" in card
+    monkeypatch.setattr(snap, "measure_snapped", None)  # a second time it is not called
+    assert export.main([*litert, "int8"]) == 0
+    (run[0] / "snapped.json").write_text("{")
+    with pytest.raises(RunError, match="snapped.json must be a JSON document"):
+        export.main([*litert, "int8"])
+    (run[0] / "snapped.json").unlink()
+    with pytest.raises(ExportError, match="`precision` must be int8 for a low-bit network"):
+        export.main([*litert, "int8-full"])
+    with pytest.raises(ExportError, match="`precision` is for form litert only"):
         export.main([*command, "--precision", "int8"])
 
 

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from tfres import calibrate, cli, evaluate, train
+from tfres import calibrate, cli, evaluate, export, train
+from tfres.deploy import AdaptiveModel
 from tfres.errors import DataError, RecipeError
 from tfres.evaluation.early_exit.collecting import collect
 from tfres.evaluation.early_exit.finding import find_policies
@@ -67,6 +68,19 @@ def test_training_ends_with_every_exit_and_policies(run, opened):
         assert policy.calibration["split"] == "calibration" and policy.calibration["pictures"] == 18
     assert {"exits.json", "exits.png", "exits_pictures.png"} <= {path.name for path in run.path.iterdir()}
     assert run.facts()["pictures"] == 42
+
+
+def test_export_with_ranges_from_training_pictures(run, tmp_path, capsys):
+    capsys.readouterr()
+    command = ["--run", str(run.path), "--out", str(tmp_path), "--form", "litert", "--precision", "int8-full"]
+    assert export.main(command) == 0
+    model = AdaptiveModel(capsys.readouterr().out.strip(), cache=tmp_path)
+    network, images = load_network(run), np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
+    task = open_run(run.path).task
+    for setting in network.settings:
+        expected = network(task.resized(images, 16), setting=setting).numpy()
+        found = model.predict(images, setting=setting).logits
+        assert np.abs(found - expected).max() <= 0.1 * np.abs(expected).max()
 
 
 def test_policies_for_budgets(run, opened, capsys):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from tfres.cli import Parser, numbers, run_main
+from tfres.deploy.forms import FORMS, PRECISIONS
 from tfres.errors import RecipeError
 from tfres.files import checked_name
 
@@ -20,9 +21,10 @@ def make_parser() -> Parser:
     parser.add_argument("--size", nargs="+", help="only the signatures of these resolutions")
     parser.add_argument("--settings", nargs="+", help="only the signatures of these settings, such as exit2 or r160-w0.5")
     form = "shared: one network for all settings, separate: a plain one each with fixed kernels, litert: one .tflite file"
-    parser.add_argument("--form", choices=("shared", "separate", "litert"), default="shared", help=form)
+    parser.add_argument("--form", choices=FORMS, default="shared", help=form)
     parser.add_argument("--packed", action="store_true", help="store low-bit kernels at their bits; unpacked when loaded")
-    parser.add_argument("--precision", choices=("float", "float16", "int8"), help="of a LiteRT file; default float")
+    precision = "of a LiteRT file; default float. int8 of a low-bit run and int8-full need the run's data"
+    parser.add_argument("--precision", choices=PRECISIONS, help=precision)
     return parser
 
 
@@ -34,24 +36,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise RecipeError("Give --size or --settings.")
     checked_name("name", "run" if arguments.name is None else arguments.name)
 
-    from tfres.deploy.card import about_run
-    from tfres.deploy.forms import export
-    from tfres.evaluation.requests import chosen_settings
-    from tfres.families.networks import load_network, read_run_recipe
-    from tfres.run import Run
-    from tfres.tasks import find_task
+    from tfres.deploy.of_run import export_run
 
     for noisy in ("tensorflow", "absl"):  # names of inner inputs, places of assets
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    run = Run(arguments.run)
-    recipe, network, facts = read_run_recipe(run), load_network(run), run.facts()
-    task = find_task(recipe.task).task(recipe.data, facts["classes"], recipe.model.classes)
-    settings = arguments.settings if sizes is None else chosen_settings(network, sizes, None)
-    options = {name: getattr(arguments, name) for name in ("form", "packed", "precision")} | {"settings": settings}
-    options |= {"classes": facts["classes"], "table": run.read_table() if run.table.exists() else None}
+    options = {name: getattr(arguments, name) for name in ("name", "settings", "form", "precision", "packed")}
     try:
-        print(export(network, task, arguments.out, arguments.name or run.name, about_run(run.name, recipe, facts), **options))
+        print(export_run(arguments.run, arguments.out, sizes=sizes, **options))
     except ValueError as error:
+        if type(error) is not ValueError:
+            raise
         raise RecipeError(str(error)) from error
     return 0
 

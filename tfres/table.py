@@ -5,6 +5,7 @@ A table is what `table.json` in a run or an export holds: `{"machine": ..., "sco
 
 A row is of a setting ("r160-w0.75") or, with a `policy` (see `tfres.policies.Policy`), of a network with exits whose pictures
 leave by that; its costs are means over pictures. Other rows, such as that of the ensemble, are of nothing that can be run.
+A row with a `form` ("snapped") has the figures of merit of that form of the network (see `tfres.deploy.snap`).
 """
 
 from __future__ import annotations
@@ -98,6 +99,21 @@ def check(table: object) -> None:
             Policy.from_dict(row["policy"], f"`policy` of the row {name}")
         for key in (*_COSTS, *_SHARES, score(table)):
             _figure(row, key)
+
+
+def check_form(table: Table, form: str | None = None) -> None:
+    """Refuse scores of another form of the network than this one, such as "snapped"; None is the network itself.
+
+    Raises:
+        ValueError: names the row.
+    """
+    for row in table["rows"]:
+        if row.get(score(table)) is not None and row.get("form") != form:
+            wanted, found = ("the network itself" if one is None else f"the {one} network" for one in (form, row.get("form")))
+            raise ValueError(
+                f"`table` must have the {score(table)} of {wanted}, which is exported. "
+                f"Received: that of {found} in the row {row['setting']}."
+            )
 
 
 def score(table: Table) -> str:

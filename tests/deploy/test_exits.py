@@ -246,7 +246,7 @@ def test_all_forms_are_hardly_larger_than_one(network, exit_export, tmp_path, mo
     """Every weight is there once: beside an export whose one signature answers at all exits."""
 
     def one(network, task, chosen, shared, default, compact):
-        return {"serving_default": signatures_of_exits._of_exits(signatures_of_exits._Body(network.served(), task), chosen)}
+        return {"serve_exit4": signatures_of_exits._of_exits(signatures_of_exits._Body(network.served(), task), chosen)}
 
     monkeypatch.setattr(signatures_of_exits, "signatures", one)
     single = _export(network, tmp_path, table=exits.table(network))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import tensorflow as tf
 
 import tfres
 from tfres import table as tables
@@ -18,10 +17,11 @@ from tfres.run.facts import versions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tfres.deploy.signatures import Signatures
     from tfres.models.network import Network
     from tfres.settings import Setting
     from tfres.tasks import Task
+
+    Interface = tuple[Mapping[str, Any], Mapping[str, Any]]  # specs of inputs and of outputs by name
 
 LICENCE = "Apache-2.0"  # of the code
 _LONGEST = 2000  # characters of a note
@@ -32,6 +32,65 @@ _COLUMNS = {  # of the settings: field of a row -> heading, factor, form
     "ms": ("ms", 1, "{:,.2f}"),
     "form": ("accuracy of", None, "{}"),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What differs between kinds of exports.
+
+    Args:
+        name: of the kind.
+        documents: where table and classes are, before their names.
+        seal: where the digests are, and what of.
+        calling: Markdown that tells how to call it; {setting} is the largest one, {outputs} are names.
+        trust: what loading it means.
+    """
+
+    name: str
+    documents: str
+    seal: str
+    calling: str
+    trust: str
+
+
+SAVED_MODEL = Kind(
+    "SavedModel",
+    "assets/",
+    "of each in `assets.extra/files.json`",
+    """
+    ```python
+    import numpy as np
+    import tensorflow as tf  # nothing else is needed
+
+    pictures = np.zeros((1, 64, 64, 3), np.uint8)  # RGB, any number and size
+    served = tf.saved_model.load("PATH OF THIS FOLDER")
+    answer = served.signatures["serve_{setting}"](images=pictures)  # {outputs}
+    ```
+
+    `tfres.AdaptiveModel("PATH OF THIS FOLDER").predict(pictures, budget_ms=20)` takes the best setting within a budget.
+    `tensorflow_model_server --model_name=NAME --model_base_path=FOLDER` serves the folder that holds this one.
+    """,
+    "Load only exports that you trust: a SavedModel runs its own operations.",
+)
+LITERT = Kind(
+    "LiteRT file",
+    "",
+    "of the model and of each document behind it in `seal.json`",
+    """
+    ```python
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter  # nothing else is needed
+
+    pictures = np.zeros((1, 64, 64, 3), np.uint8)  # RGB, any size, at least one
+    net = Interpreter("PATH OF THE FILE", num_threads=2)  # one per thread
+    answer = net.get_signature_runner("serve_{setting}")(images=pictures)  # {outputs}
+    ```
+
+    `tfres.AdaptiveModel("PATH OF THE FILE").predict(pictures, budget_ms=20)` takes the best setting within a budget.
+    This card and the other documents are in a zip behind the model, which any program for zips opens.
+    """,
+    "Load only exports that you trust.",
+)
 
 
 def check_about(about: object) -> dict[str, str]:
@@ -66,11 +125,12 @@ def about_run(name: str, recipe: Any, facts: Mapping[str, Any]) -> dict[str, str
 
 
 def card(
+    kind: Kind,
     name: str,
     network: Network,
     task: Task,
     settings: Sequence[Setting],
-    signatures: Signatures,
+    signatures: Mapping[str, Interface],
     form: str,
     classes: Sequence[str] | None,
     table: Mapping[str, Any] | None,
@@ -79,26 +139,29 @@ def card(
     """The card's text, Markdown.
 
     Args:
+        kind: of the export.
         name: of the model.
         network: that is exported.
         task: of its outputs.
         settings: that are exported.
-        signatures: name -> traced function.
+        signatures: name -> interface.
         form: how the export stores the network, in words.
         classes: their names, or None.
         table: query table, or None.
         about: notes by heading, of `check_about`; "Licence" is the weights'.
     """
-    notes = dict(about)
+    notes, largest = dict(about), settings[0]
     licence = notes.pop("Licence", "not stated: it is for those who trained them to say, within the terms of their data")
+    called = {"setting": largest, "outputs": ", ".join(sorted(signatures[f"serve_{largest}"][1]))}
+    told = "" if classes is None else f", {len(classes)} classes (`{kind.documents}classes.json`)"
     count = sum(value.size for value in weights_by_name(network).values())
     what = {
         **notes,
         "Class": f"`{type(network).__name__}`, {count:,} numbers in all, {len(settings)} settings",
-        "Task": f"`{type(task).__name__}`" + ("" if classes is None else f", {len(classes)} classes (`assets/classes.json`)"),
-        "Form": f"SavedModel, {form}",
+        "Task": f"`{type(task).__name__}`{told}",
+        "Form": f"{kind.name}, {form}",
         "Weights": f"SHA-256 `{fingerprint_of(network)}`",
-        "Files": "SHA-256 of each in `assets.extra/files.json`; `tfres.AdaptiveModel` checks them",
+        "Files": f"SHA-256 {kind.seal}; `tfres.AdaptiveModel` checks them",
         "Made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d} by tfres {tfres.__version__}, {_versions()}",
         "Licence of the weights": licence,
         "Licence of the code": f"tfres: {LICENCE}",
@@ -108,17 +171,17 @@ def card(
         "One set of weights that runs at several settings, chosen call by call.",
         "\n".join(f"- {_line(heading)}: {_line(text)}" for heading, text in what.items()),
         "## Settings",
-        _settings(network, settings, table),
+        _settings(kind, network, settings, table),
         "## Signatures",
         _table(["signature", "takes", "gives"], [_signature(*pair) for pair in sorted(signatures.items())]),
         "## How to call it",
-        _calling(settings[0], signatures),
-        "Load only exports that you trust: a SavedModel runs its own operations.",
+        textwrap.dedent(kind.calling).strip().format(**called),
+        kind.trust,
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _settings(network: Network, settings: Sequence[Setting], table: Mapping[str, Any] | None) -> str:
+def _settings(kind: Kind, network: Network, settings: Sequence[Setting], table: Mapping[str, Any] | None) -> str:
     """The settings with what the table knows of them and of policies."""
     rows = {str(setting): {} for setting in settings}
     merit = "top1"
@@ -135,7 +198,7 @@ def _settings(network: Network, settings: Sequence[Setting], table: Mapping[str,
     if table is None:
         return f"{text}\n\nNothing was measured."
     timed = f" Times: {_line(table['machine'])}, pictures per call: {table.get('batch', 1)}." if "machine" in table else ""
-    return f"{text}\n\nThe whole table is in `assets/table.json`.{timed}"
+    return f"{text}\n\nThe whole table is in `{kind.documents}table.json`.{timed}"
 
 
 def _figures(row: Mapping[str, Any], columns: Mapping[str, tuple[str, float | None, str]]) -> list[str]:
@@ -146,41 +209,14 @@ def _figures(row: Mapping[str, Any], columns: Mapping[str, tuple[str, float | No
     ]
 
 
-def _signature(name: str, traced: Any) -> list[str]:
-    given, outputs = _interface(traced)
-    return [f"`{name}`", _tensors(given), _tensors(outputs)]
-
-
-def _interface(traced: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Inputs and outputs of a signature by name."""
-    if not isinstance(traced, tf.types.experimental.ConcreteFunction):
-        traced = traced.get_concrete_function()
-    positional, named = traced.structured_input_signature
-    return {spec.name: spec for spec in positional} | named, traced.structured_outputs
+def _signature(name: str, interface: Interface) -> list[str]:
+    return [f"`{name}`", *map(_tensors, interface)]
 
 
 def _tensors(tensors: Mapping[str, Any]) -> str:
     """Names, types and shapes."""
     shapes = {name: ", ".join("?" if n is None else str(n) for n in one.shape) for name, one in tensors.items()}
     return ", ".join(f"`{name}` {tensors[name].dtype.name} ({shapes[name]})" for name in sorted(tensors))
-
-
-def _calling(largest: Setting, signatures: Signatures) -> str:
-    names = ", ".join(sorted(_interface(signatures["serving_default"])[1]))
-    text = f"""
-        ```python
-        import numpy as np
-        import tensorflow as tf  # nothing else is needed
-
-        pictures = np.zeros((1, 64, 64, 3), np.uint8)  # RGB, any number and size
-        served = tf.saved_model.load("PATH OF THIS FOLDER")
-        answer = served.signatures["serve_{largest}"](images=pictures)  # {names}
-        ```
-
-        `tfres.AdaptiveModel("PATH OF THIS FOLDER").predict(pictures, budget_ms=20)` takes the best setting within a budget.
-        `tensorflow_model_server --model_name=NAME --model_base_path=FOLDER` serves the folder that holds this one.
-    """
-    return textwrap.dedent(text).strip()
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

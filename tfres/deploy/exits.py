@@ -52,15 +52,20 @@ def signatures(
     return made
 
 
-def default_policy(network: ExitNetwork, table: Mapping[str, Any] | None) -> Policy:
+def default_policy(network: ExitNetwork, table: Mapping[str, Any] | None, form: str | None = None) -> Policy:
     """The policy with the best score in a table, of equally good ones the cheapest; without one nobody leaves early.
 
     Those that were found on the pictures that they are tested on come last.
 
+    Args:
+        network: that is exported.
+        table: query table.
+        form: of the network, see `fingerprint_of`.
+
     Raises:
         ExportError: a policy of the table is for other exits or other weights.
     """
-    exits, weights = network.exits, fingerprint_of(network)
+    exits, weights = network.exits, fingerprint_of(network, form)
     found = []
     for row in tables.settings(table or {"rows": []}):
         if "policy" in row:

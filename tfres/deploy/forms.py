@@ -1,4 +1,4 @@
-"""All forms that a network is exported in."""
+"""All forms that a network is exported in. Importing this does not load TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from tfres.errors import ExportError
 if TYPE_CHECKING:
     import os
     import pathlib
-    from collections.abc import Mapping
 
     from tfres.models.network import Network
     from tfres.tasks import Task
 
-# Form -> what writes it, and the option that says which of its forms.
-_WRITERS = {
-    "shared": ("tfres.deploy.savedmodel", "export_savedmodel", {"form": "shared"}),
-    "separate": ("tfres.deploy.savedmodel", "export_savedmodel", {"form": "separate"}),
-    "litert": ("tfres.deploy.litert", "export_litert", {}),
-}
-FORMS = tuple(_WRITERS)
+SAVED_FORMS = ("shared", "separate")  # of SavedModels
+FORMS = (*SAVED_FORMS, "litert")
+PRECISIONS = ("float", "float16", "int8", "int8-full")  # of LiteRT files
+
+
+def check_options(form: str, precision: str | None, packed: bool) -> None:
+    """Refuse options that a form does not have.
+
+    Raises:
+        ExportError: an unknown form, or a precision or packing that it does not have.
+    """
+    if form not in FORMS:
+        raise ExportError(f"`form` must be one of {', '.join(FORMS)}. Received: form={form!r}.")
+    if precision is not None and form in SAVED_FORMS:
+        raise ExportError(f"`precision` is for form litert only. Received: precision={precision}, form={form}.")
+    if packed and form not in SAVED_FORMS:
+        raise ExportError(f"`packed` is for forms {' and '.join(SAVED_FORMS)}. Received: packed={packed}, form={form}.")
 
 
 def export(
@@ -29,7 +38,6 @@ def export(
     task: Task,
     out: str | os.PathLike,
     name: str,
-    about: Mapping[str, str] | None = None,
     form: str = "shared",
     precision: str | None = None,
     packed: bool = False,
@@ -40,21 +48,18 @@ def export(
     Args:
         network, task, out, name, options: see `export_savedmodel` and `export_litert`.
         form: which.
-        precision: of form "litert", which alone has several.
-        packed, about: of the other forms, see `export_savedmodel`; a `.tflite` file holds no model card.
+        precision: of form "litert", which alone has several; None for "float".
+        packed: of the other forms.
 
     Returns:
         path of the version.
 
     Raises:
-        ExportError: an unknown form, or a precision or packing that it does not have. Others: see the two.
+        ExportError: see `check_options`. Others: see the two.
     """
-    if form not in _WRITERS:
-        raise ExportError(f"`form` must be one of {', '.join(FORMS)}. Received: form={form!r}.")
-    module, writer, own = _WRITERS[form]
-    if precision is not None and form != "litert":
-        raise ExportError(f"`precision` is for form litert only. Received: precision={precision}, form={form}.")
-    if packed and form == "litert":
-        raise ExportError(f"`packed` is for forms shared and separate. Received: packed={packed}, form={form}.")
-    given = {"precision": precision or "float"} if form == "litert" else {"packed": packed, "about": about}
-    return getattr(importlib.import_module(module), writer)(network, task, out, name, **own, **given, **options)
+    check_options(form, precision, packed)
+    if form in SAVED_FORMS:
+        module, writer, own = "tfres.deploy.savedmodel", "export_savedmodel", {"form": form, "packed": packed}
+    else:
+        module, writer, own = "tfres.deploy.litert", "export_litert", {"precision": precision or "float"}
+    return getattr(importlib.import_module(module), writer)(network, task, out, name, **own, **options)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfres import table as tables
 from tfres.deploy import card, exits, signatures
+from tfres.deploy.forms import SAVED_FORMS
 from tfres.deploy.runtime.files import CARD, CLASSES, POLICY, TABLE, WARMUP, check_classes, seal
 from tfres.deploy.versions import add_version, version_parent
 from tfres.deploy.warmup import write_warmup
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from tfres.models.network import Network
     from tfres.settings import Setting
     from tfres.tasks import Task
-
-FORMS = ("shared", "separate")
 
 
 def export_savedmodel(
@@ -93,14 +92,15 @@ def export_savedmodel(
             the network, or a network whose kernels cannot be packed. ValueError: unknown setting, or a network that has no
             plain form. OSError: no room, or the like; nothing is left then.
     """
-    if form not in FORMS:
-        raise ExportError(f"`form` must be one of {', '.join(FORMS)}. Received: form={form!r}.")
+    if form not in SAVED_FORMS:
+        raise ExportError(f"`form` must be one of {', '.join(SAVED_FORMS)}. Received: form={form!r}.")
     if compact not in COMPACTIONS:
         raise ExportError(f"`compact` must be one of {', '.join(COMPACTIONS)}. Received: compact={compact!r}.")
     parent = version_parent(out, name)
     chosen = signatures.chosen_settings(network, settings)
     if table is not None:
         tables.check(table)
+        tables.check_form(table)
     names = None if classes is None else check_classes(classes)
     shared, whole, policy = form == "shared", settings is None, None
     root, notes = tf.Module(), card.check_about(about)
@@ -119,7 +119,8 @@ def export_savedmodel(
     sizes = {f"serve_{setting}": network.input_size(setting) for setting in chosen}
     largest = network.input_size(chosen[0])
     stored = f"{form}, low-bit kernels packed" if packed else form
-    text = card.card(name, network, task, chosen, made, stored, names, table, notes)
+    interfaces = {key: signatures.interface(traced) for key, traced in made.items()}
+    text = card.card(card.SAVED_MODEL, name, network, task, chosen, interfaces, stored, names, table, notes)
 
     def write(folder: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent) as beside:

@@ -45,6 +45,14 @@ def signatures(
     return made, [served.values for served in dict.fromkeys(point.served for point in points.values())]
 
 
+def interface(traced: Any) -> tuple[dict[str, tf.TensorSpec], dict[str, Any]]:
+    """Inputs and outputs of a signature by name."""
+    if not isinstance(traced, tf.types.experimental.ConcreteFunction):
+        traced = traced.get_concrete_function()
+    positional, named = traced.structured_input_signature
+    return {spec.name: spec for spec in positional} | named, traced.structured_outputs
+
+
 def chosen_settings(network: Network, settings: Sequence[Setting | str | int] | None) -> list[Setting]:
     """The settings to export, the largest first; all for None.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import pathlib
 import shutil
@@ -64,18 +63,27 @@ def add_version(parent: pathlib.Path, write: Callable[[pathlib.Path], None], suf
 
 
 def _numbered(made: pathlib.Path, parent: pathlib.Path, suffix: str) -> pathlib.Path:
-    """Give the folder or file the next number in `parent`, in whatever form that has its versions."""
+    """Give the folder or file the next number in `parent`, in whatever form that has its versions.
+
+    A number belongs to the process that made the folder which claims it; where there is a version of it by then, another is
+    taken.
+    """
+    claimed = 0
     while True:
         names = [path.name.removesuffix(_FILES) for path in parent.iterdir()]
         versions = [int(name) for name in names if name.isascii() and name.isdigit()]
-        target = parent / f"{max(versions, default=0) + 1}{suffix}"
-        try:  # fails where another process was faster: a version is never empty
-            os.link(made, target) if suffix else os.rename(made, target)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) or not target.exists():
-                raise
-        else:
-            return target
+        number = max([claimed, *versions]) + 1
+        claim = parent / f"{_TEMPORARY}{number}"
+        try:
+            claim.mkdir()
+        except FileExistsError:
+            claimed = number
+            continue
+        try:
+            if not any(os.path.lexists(parent / f"{number}{kind}") for kind in ("", _FILES)):
+                return made.rename(parent / f"{number}{suffix}")
+        finally:
+            claim.rmdir()
 
 
 def _remove_old(parent: pathlib.Path) -> None:

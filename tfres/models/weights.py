@@ -38,9 +38,10 @@ def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def fingerprint_of(model: tf.Module) -> str:
-    """The `fingerprint` of a model's weights."""
-    return fingerprint(weights_by_name(model))
+def fingerprint_of(model: tf.Module, form: str | None = None) -> str:
+    """The `fingerprint` of a model's weights, or that of a form of the model which changes them, such as "snapped"."""
+    found = fingerprint(weights_by_name(model))
+    return found if form is None else hashlib.sha256(f"{found} {form}".encode()).hexdigest()
 
 
 def load_weights(model: tf.Module, prefix: str) -> None:

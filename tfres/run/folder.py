@@ -26,7 +26,7 @@ LATEST = "latest"
 # Files of a run beside `run.json`, its marker.
 _FILES = (
     "recipe.yaml", "network.json", "metrics.csv", "table.json", "calibrated.npz", "accuracy.png", "sweep.json", "sweep.png",
-    "grid.png",
+    "grid.png", "snapped.json",
 )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ class Run:
 
     `run.json` (the marker: written first, with the format, versions, classes and further facts of the data), `recipe.yaml`
     (resolved), `network.json` (family and options), `checkpoints/`, `metrics.csv`, `tensorboard/`, `table.json`,
-    `accuracy.png`, `calibrated.npz`, `sweep.json`, `sweep.png`, `grid.png`.
+    `accuracy.png`, `calibrated.npz`, `sweep.json`, `sweep.png`, `grid.png`, `snapped.json`.
 
     Args:
         path: of the folder, which may not exist yet; of the link `latest`, the folder that it names is meant.

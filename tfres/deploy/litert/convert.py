@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import pathlib
 import re
 import tempfile
+import warnings
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from tfres.deploy.litert.norms import find_norms, kernels_to_fold, lower_norms
+from tfres.deploy.litert.ranges import prove
 from tfres.deploy.litert.sharing import share_kernels
 from tfres.errors import ExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tfres.deploy.litert.graphs import Constants, Graph
+    from tfres.deploy.litert.ranges import Fed
 
-PRECISIONS = ("float", "float16", "int8")
+FULL = "int8-full"
 
 
-def convert(graphs: Sequence[Graph], constants: Constants, precision: str) -> bytes:
+def convert(
+    graphs: Sequence[Graph], constants: Constants, precision: str, fed: Callable[[Mapping[str, Callable]], Fed]
+) -> bytes:
     """One signature per graph, all kernels once.
 
     Args:
         graphs: are changed.
         constants: that they share.
-        precision: "float" (float32), "float16" (weights, which are widened when the file is loaded) or "int8" (weights;
-            activations are quantized at run time by their own ranges).
+        precision: see `export_litert`.
+        fed: signature -> its function, to inputs of signatures by which ranges are found; for precision "int8-full".
 
     Raises:
-        ExportError: an operation that LiteRT does not have.
+        ExportError: an operation that LiteRT does not have, or ranges of nothing. OSError: no room for temporary files.
     """
-    quantized = precision == "int8"
+    quantized = precision in ("int8", FULL)
     norms = [find_norms(graph) for graph in graphs]
-    folded = kernels_to_fold([norm for found in norms for norm in found], constants.bytes, quantized)
+    every = [norm for found in norms for norm in found]
+    # (full: ranges between a convolution and a norm of its own would cost accuracy)
+    folded = {norm.kernel for norm in every} if precision == FULL else kernels_to_fold(every, constants.bytes, quantized)
     for graph, found in zip(graphs, norms, strict=True):
         lower_norms(graph, found, folded)
     root = tf.Module()
@@ -43,17 +52,27 @@ def convert(graphs: Sequence[Graph], constants: Constants, precision: str) -> by
     made = {graph.name: graph.function(root.constants) for graph in graphs}
     with tempfile.TemporaryDirectory() as folder:
         saved = str(pathlib.Path(folder) / "saved")
-        tf.saved_model.save(root, saved, made)
+        try:
+            tf.saved_model.save(root, saved, made)
+        except tf.errors.OpError as error:
+            raise OSError(f"{folder}, for a while, cannot be written: {error.message.splitlines()[0]}.") from None
         converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[*made])
         if precision != "float":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
+        if precision == FULL:
+            converter.representative_dataset = functools.partial(fed, made)
         try:
-            content = converter.convert()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated", UserWarning)  # the converter's own
+                content = converter.convert()
         except Exception as error:  # the converter has errors of several kinds, of many lines
             raise ExportError(f"LiteRT must have all operations of the network. Received: {_fault(error)}.") from None
-    return share_kernels(content) if quantized else content
+    content = share_kernels(content) if quantized else content
+    if precision == FULL:
+        prove(content, itertools.islice(fed(made), len(graphs)))
+    return content
 
 
 def _fault(error: Exception) -> str:

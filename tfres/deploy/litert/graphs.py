@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfres.models.frozen_exits import with_constants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tensorflow.core.framework.graph_pb2 import GraphDef
     from tensorflow.core.framework.node_def_pb2 import NodeDef
@@ -56,7 +56,8 @@ class Graph:
         specs: of its tensors.
         constants: takes the large ones.
 
-    `nodes` are its operations by name; placeholders stand for large constants, whose digests `large` has by the node's name.
+    `interface` are the specs of its tensors and of its outputs by name. `nodes` are its operations by name; placeholders stand
+    for large constants, whose digests `large` has by the node's name.
     """
 
     def __init__(
@@ -69,10 +70,11 @@ class Graph:
         self.name, self.specs, self._constants = name, dict(specs), constants
         self.inputs = {key: tensor.name for key, tensor in zip(sorted(specs), traced.inputs, strict=False)}
         self.outputs = {key: tensor.name for key, tensor in traced.structured_outputs.items()}
+        self.interface = self.specs, traced.structured_outputs
         definition = with_constants(traced)
-        self.nodes, self.large = {node.name: node for node in definition.node}, {}
+        self.nodes, self.large = _needed(definition, map(_node_of, self.outputs.values())), {}
         self._versions = definition.versions
-        for node in definition.node:
+        for node in [*self.nodes.values()]:
             if node.op == "Const" and node.attr["value"].tensor.ByteSize() > _SMALL:
                 self.large[node.name] = constants.add(tf.make_ndarray(node.attr["value"].tensor))
                 self.nodes[node.name] = _placeholder(node)
@@ -116,8 +118,8 @@ class Graph:
         def serve(**given: tf.Tensor) -> dict[str, tf.Tensor]:
             known = {f"{name}:0": tf.convert_to_tensor(variables[key]) for name, key in self.large.items()}
             known |= {self.inputs[name]: given[name] for name in names}
-            wanted = list(self.outputs.values())
-            found = tf.graph_util.import_graph_def(self._definition(self.nodes.values()), known, wanted, name="")
+            nodes = [node for name, node in self.nodes.items() if f"{name}:0" not in known]  # a placeholder would want a value
+            found = tf.graph_util.import_graph_def(self._definition(nodes), known, list(self.outputs.values()), name="")
             return dict(zip(self.outputs, found, strict=True))
 
         specs = {name: tf.TensorSpec(self.specs[name].shape, self.specs[name].dtype, name) for name in names}
@@ -143,6 +145,19 @@ def constant(name: str, value: np.ndarray) -> NodeDef:
     return node
 
 
+def _needed(definition: GraphDef, names: Iterable[str]) -> dict[str, NodeDef]:
+    """The nodes of a graph that some are computed from, by name; nothing waits for others: nothing has effects here."""
+    known, todo = {node.name: node for node in definition.node}, [*names]
+    found: dict[str, NodeDef] = {}
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            node = found[name] = known[name]
+            node.input[:] = [tensor for tensor in node.input if not tensor.startswith("^")]
+            todo.extend(map(_node_of, node.input))
+    return found
+
+
 def _placeholder(node: NodeDef) -> NodeDef:
     found = tf.compat.v1.NodeDef(name=node.name, op="Placeholder")
     found.attr["dtype"].type = node.attr["dtype"].type
@@ -151,8 +166,8 @@ def _placeholder(node: NodeDef) -> NodeDef:
 
 
 def _node_of(tensor: str) -> str:
-    """Name of the node that a tensor, or a control input, comes from."""
-    return tensor.lstrip("^").partition(":")[0]
+    """Name of the node that a tensor comes from."""
+    return tensor.partition(":")[0]
 
 
 def _whole(tensor: str) -> str:

@@ -8,6 +8,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tfres.deploy.litert.norms import SMALLEST_QUANTIZED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,7 +18,7 @@ _ALIKE = 1  # largest difference of codes that are taken for equal: rounding of 
 
 
 def share_kernels(content: bytes) -> bytes:
-    """The file with one buffer for int8 constants of one shape whose codes differ by 1 at most.
+    """The file with one buffer for int8 kernels of one shape whose codes differ by 1 at most.
 
     The codes of a kernel times a positive factor per channel are equal but for ties of rounding; the factors go into the
     scales, which every tensor keeps for itself. The converter takes the codes for different ones.
@@ -46,11 +48,11 @@ def share_kernels(content: bytes) -> bytes:
 
 
 def _constants(model: schema.ModelT) -> Iterator[schema.TensorT]:
-    """The int8 tensors with a content of their own."""
+    """The int8 tensors with a content of their own, but small ones: they may be alike by chance."""
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             data = model.buffers[tensor.buffer].data
-            if tensor.type == schema.TensorType.INT8 and data is not None and len(data):
+            if tensor.type == schema.TensorType.INT8 and data is not None and len(data) >= SMALLEST_QUANTIZED:
                 yield tensor
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfres.deploy.exits import named_states
 from tfres.deploy.litert.graphs import Graph
 from tfres.deploy.signatures import PICTURES
+from tfres.deploy.snap import snap
 from tfres.layers.serving import arithmetic_form
 
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     Answer = dict[str, tf.Tensor]
 
 
-def served(network: Network) -> ServedNetwork:
-    """The form that is lowered. Whatever else changes a network's values for LiteRT belongs here."""
-    return network.served(arithmetic_form)
+STAGE, PASS = "serve_stage", "serve_pass"
+
+
+def _served(network: Network, snapped: bool) -> ServedNetwork:
+    return snap(network, arithmetic_form) if snapped else network.served(arithmetic_form)
 
 
 def graphs_of_settings(
-    network: Network, task: Task, chosen: Sequence[Setting], any_side: bool, constants: Constants
+    network: Network, task: Task, chosen: Sequence[Setting], any_side: bool, constants: Constants, snapped: bool
 ) -> list[Graph]:
     """`serve_<setting>` of plain networks, whose common kernels are equal constants, and `serve_any`.
 
@@ -39,15 +42,16 @@ def graphs_of_settings(
         chosen: the settings, the largest first.
         any_side: whether there may be `serve_any`: there is if one and the same kernels serve all sides.
         constants: takes those of the graphs.
+        snapped: whether networks are snapped, see `tfres.deploy.snap`.
     """
     found = []
     for setting in chosen:
-        plain = served(network.materialize(setting))
+        plain = _served(network.materialize(setting), snapped)
         run = functools.partial(plain.run, at=plain.at(plain.settings[0]))
         size = plain.input_size(plain.settings[0])
         found.append(_graph(f"serve_{setting}", _answer_of(task, size, run), constants))
     if any_side:
-        whole = served(network)
+        whole = _served(network, snapped)
 
         def of_any_side(images: tf.Tensor) -> Answer:
             pictures = task.normalised(tf.cast(images, tf.float32))
@@ -63,15 +67,16 @@ _KERNEL_SECOND = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 
 
 def graphs_of_exits(
-    network: ExitNetwork, task: Task, chosen: Sequence[Setting], stages: bool, constants: Constants
+    network: ExitNetwork, task: Task, chosen: Sequence[Setting], stages: bool, constants: Constants, snapped: bool
 ) -> list[Graph]:
-    """`serve_exit<k>`, and `serve_stage<k>` from pictures or the `state_<n>` behind the stage before to answer and state.
+    """`serve_exit<k>`; `serve_stage<k>` from pictures or the `state_<n>` behind the stage before to answer and state, and
+    `serve_pass<k>` to the state alone.
 
     Args:
-        network, task, chosen, constants: see above.
+        network, task, chosen, constants, snapped: see above.
         stages: whether there are stages.
     """
-    whole, found = served(network), []
+    whole, found = _served(network, snapped), []
     size = whole.input_size(whole.settings[0])
     for setting in chosen:
         run = functools.partial(whole.run, at=whole.at(setting))
@@ -89,7 +94,7 @@ def _stages(whole: ServedExits, task: Task, size: tuple[int, int], constants: Co
             flat = named_states(tf.nest.flatten(before))
             specs = {name: tf.TensorSpec([None, *one.shape[1:]], one.dtype) for name, one in flat.items()}
 
-        def stage(number: int = number, before: Any = before, **given: tf.Tensor) -> Answer:
+        def stage(answers: bool = True, number: int = number, before: Any = before, **given: tf.Tensor) -> Answer:
             nonlocal carried
             if before is None:
                 state, outputs = trunk.begin(_prepared(task, given["images"], size), training=False), []
@@ -100,9 +105,11 @@ def _stages(whole: ServedExits, task: Task, size: tuple[int, int], constants: Co
             answered = heads.answer(number, features, *outputs, training=False)
             carried = (state, [answered] if heads.cascade else [])
             states = {} if number == whole.exits[-1] else named_states(tf.nest.flatten(carried))
-            return {**_answer(task, answered), **states}
+            return {**_answer(task, answered), **states} if answers else states
 
-        found.append(_graph(f"serve_stage{number}", stage, constants, specs))
+        if number != whole.exits[-1]:
+            found.append(_graph(f"{PASS}{number}", functools.partial(stage, False), constants, specs))
+        found.append(_graph(f"{STAGE}{number}", stage, constants, specs))
     return found
 
 

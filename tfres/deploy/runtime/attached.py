@@ -16,9 +16,9 @@ from tfres.files import LARGEST_TEXT, parse_json, read_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TABLE, CLASSES, POLICY, SEAL = "table.json", "classes.json", "policy.json", "seal.json"
+CARD, TABLE, CLASSES, POLICY, SEAL = "README.md", "table.json", "classes.json", "policy.json", "seal.json"
 SUFFIX = ".tflite"
-_HOLDS = {TABLE: dict, CLASSES: list, POLICY: dict}
+_HOLDS = {CARD: str, TABLE: dict, CLASSES: list, POLICY: dict}
 _MODEL, _MAGIC, _LARGEST = "model", b"TFL3", 2**31  # a FlatBuffer is no larger
 
 
@@ -38,9 +38,13 @@ def attach(model: bytes, documents: Mapping[str, Any]) -> bytes:
 
     Args:
         model: content of a `.tflite` file.
-        documents: name -> what JSON can hold; None for none.
+        documents: name -> what JSON can hold, or of the card a text; None for none.
     """
-    texts = {name: json.dumps(value, indent=1, allow_nan=False) for name, value in documents.items() if value is not None}
+    texts = {
+        name: value if _HOLDS.get(name) is str else json.dumps(value, indent=1, allow_nan=False)
+        for name, value in documents.items()
+        if value is not None
+    }
     seal = {_MODEL: _digest(model), **{name: _digest(text.encode()) for name, text in texts.items()}}
     file = io.BytesIO(model)
     with zipfile.ZipFile(file, "a") as behind:
@@ -77,10 +81,10 @@ def read_attached(path: str | os.PathLike) -> Attached:
         ) from None
     model = content[:start]
     _check_seal(path, parse_json(_decoded(path, SEAL, texts.pop(SEAL)), f"{path}: {SEAL}", ExportError), model, texts)
-    documents = {
-        name: parse_json(_decoded(path, name, text), f"{path}: {name}", ExportError, _HOLDS[name])
-        for name, text in texts.items()
-    }
+    documents = {name: _decoded(path, name, text) for name, text in texts.items()}
+    for name, text in documents.items():
+        if _HOLDS[name] is not str:
+            documents[name] = parse_json(text, f"{path}: {name}", ExportError, _HOLDS[name])
     return Attached(model, documents, _digest(content))
 
 

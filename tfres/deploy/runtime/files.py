@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tfres.deploy.runtime.backend import Backend
 
 TABLE, CLASSES, POLICY = "assets/table.json", "assets/classes.json", "assets/policy.json"
-CARD = "README.md"
+CARD = attached.CARD
 # SavedModel's own place for what its loader does not read.
 SEAL, WARMUP = "assets.extra/files.json", "assets.extra/tf_serving_warmup_requests"
 GRAPH, PREFIX = "saved_model.pb", "serve_"

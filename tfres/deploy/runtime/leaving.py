@@ -43,11 +43,14 @@ def leave_by_stages(
         call: of signatures.
         exits: numbers of all exits, ascending.
         images: uint8, at least one.
-        thresholds: of all exits but the last; infinite where nobody leaves.
+        thresholds: of all exits but the last; infinite where nobody leaves, and the head does not run (but in a cascade).
         temperatures, score: see `tfres.policies.Policy`.
     """
     rows, inputs, left, parts = np.arange(len(images)), {"images": images}, [], []
     for place, number in enumerate(exits):
+        if place < len(thresholds) and thresholds[place] == np.inf:
+            inputs = call(f"serve_pass{number}", inputs)
+            continue
         answer, states = stage(call, number, inputs)
         sure = confidence(answer["logits"], score, temperatures[place])
         leaves = sure >= (thresholds[place] if place < len(thresholds) else -np.inf)

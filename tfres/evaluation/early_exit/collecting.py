@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfres.errors import DataError
 
 if TYPE_CHECKING:
+    from tfres.evaluation.measuring import Form
     from tfres.models.exits import ExitNetwork
     from tfres.settings import Setting
     from tfres.tasks import Source, Task
@@ -48,23 +49,25 @@ class Collected:
         return np.stack(rows)
 
 
-def collect(network: ExitNetwork, task: Task, source: Source, *splits: str) -> list[Collected]:
+def collect(network: ExitNetwork, task: Task, source: Source, *splits: str, form: Form | None = None) -> list[Collected]:
     """Run a network at all exits over splits.
 
     Args:
         network: built.
         task, source: whose pictures.
         splits: "calibration" or "validation" (the pictures that are tested on).
+        form: run this form of the network.
 
     Raises:
         DataError: no such pictures, or ones that cannot be read; outputs that are not finite, with exit and number.
     """
     size, settings = network.size(), [network.resolve(f"exit{number}") for number in network.exits]
+    ways = network.ways if form is None else form.of(network).ways
 
     def answers(batch: Mapping[str, Any]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         inputs, targets = task.prepare(batch, [size], training=False)
-        found = network.forward(inputs, settings, training=False)
-        outputs = [tf.cast(found[setting], tf.float32) for setting in settings]
+        found = ways.each(tf.cast(inputs[size], network.compute_dtype), network.exits, training=False)
+        outputs = [tf.cast(z, tf.float32) for _, z in found]
         return tf.stack(outputs), targets, tf.stack([task.correct(z, targets) for z in outputs])
 
     traced, found = None, []

@@ -20,6 +20,7 @@ from tfres.policies import Policy
 from tfres.table import BudgetError
 
 if TYPE_CHECKING:
+    from tfres.evaluation.measuring import Form
     from tfres.evaluation.opened import OpenedRun
     from tfres.recipe import PolicyOptions
 
@@ -46,13 +47,14 @@ class Findings:
     policies: list[Policy]
 
 
-def find_policies(opened: OpenedRun, options: PolicyOptions, repeats: int = 50) -> Findings:
+def find_policies(opened: OpenedRun, options: PolicyOptions, repeats: int = 50, form: Form | None = None) -> Findings:
     """Search policies on the calibration pictures and judge them on the test pictures.
 
     Args:
         opened: a run of a network with exits.
         options: how.
         repeats: timed calls per exit; 0 for no times.
+        form: of the network, whose answers are searched and judged; times are the network's.
 
     Raises:
         RecipeError: a budget below the first exit (the smallest is named), an accuracy that is out of reach, two budgets whose
@@ -78,12 +80,13 @@ def find_policies(opened: OpenedRun, options: PolicyOptions, repeats: int = 50) 
     if options.ms and not repeats:
         raise RecipeError(f"`ms` needs timed calls (evaluation.repeats). Received: ms={options.ms} with none.")
     splits = ["calibration", "validation"] if options.split == "calibration" else ["validation"]
-    collected = collect(network, task, opened.source, *splits)
+    collected = collect(network, task, opened.source, *splits, form=form)
     found_on, test = collected[0], collected[-1]
     score = options.score or ("probability" if options.rule == "reference" else "margin")
     fitted = options.rule != "reference" if options.temperatures is None else options.temperatures
     exact = temperatures(found_on.outputs, found_on.targets)
     used = exact if fitted else (1.0,) * len(network.exits)
+    mark = fingerprint_of(network, None if form is None else form.name)
     context = _Context(
         network=network,
         exits=network.exits,
@@ -93,7 +96,7 @@ def find_policies(opened: OpenedRun, options: PolicyOptions, repeats: int = 50) 
         test_scores=test.scores(task, score, used),
         costs=costs,
         times=leaving_times(network, task, repeats=repeats) if repeats else None,
-        describe={"score": score, "temperatures": used, "exits": network.exits, "network": fingerprint_of(network)},
+        describe={"score": score, "temperatures": used, "exits": network.exits, "network": mark},
         split=options.split,
         repeats=options.repeats,
         merit=task.score,
