@@ -2,12 +2,14 @@
 
 import concurrent.futures
 import copy
+import gc
 import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -16,7 +18,7 @@ import tensorflow as tf
 
 from tests.deploy import fakes
 from tfres import adapt, table
-from tfres.deploy.runtime import AdaptiveModel, Answer, times
+from tfres.deploy.runtime import AdaptiveModel, Answer, adaptive, memory, running, times
 from tfres.deploy.runtime.files import open_export, seal
 from tfres.errors import ExportError, UsageError
 
@@ -61,20 +63,146 @@ def opened(exported, tmp_path):
     return AdaptiveModel(exported, cache=tmp_path / "cache", measure_seconds=0.1)
 
 
+class Clock:
+    """Calls take what it says: `ms` of the setting times `factor`, and `cold` before they are ready."""
+
+    def __init__(self, model):
+        self.ms, self.factor, self.cold, self.ran = {"r8": 10.0, "r12": 20.0, "r16": 30.0}, 1.0, 100.0, []
+        self._backend, self._call, self.now = model._export.backend, model._export.backend.call, 0.0
+
+    def __call__(self):
+        return self.now
+
+    def call(self, name, inputs):
+        setting = name.removeprefix("serve_")
+        ready = self._backend.ready(name, inputs["images"].shape)
+        found = self._call(name, inputs)
+        self.now += (self.ms[setting] * self.factor + (0 if ready else self.cold)) / 1000
+        self.ran.append(setting)
+        return found
+
+
+@pytest.fixture
+def clock(opened, monkeypatch):
+    clock = Clock(opened)
+    monkeypatch.setattr(opened._export.backend, "call", clock.call)
+    for module in (adaptive, running, times):
+        monkeypatch.setattr(module.time, "perf_counter", clock)
+    return clock
+
+
+def _known(model, shape=SHAPE):
+    return model._runner.memory.of(shape).view()
+
+
 def test_budgets(opened, exported, monkeypatch):
     measured = opened.measure(SHAPE)
     (kept,) = (opened.cache / "latency").iterdir()
-    assert json.loads(kept.read_text())["ms"] == measured and set(measured) == {"r16", "r12", "r8"}
-    monkeypatch.setattr(AdaptiveModel, "_run", lambda *_: pytest.fail("measured again"))
-    assert AdaptiveModel(exported, cache=opened.cache).measure(SHAPE) == measured
-    monkeypatch.undo()
-    assert opened.predict(PICTURES, budget_ms=1e6).setting == opened.predict(PICTURES).setting == "r16"
-    assert opened.predict(PICTURES, setting="r8").setting == "r8"
+    assert {*json.loads(kept.read_text())["ms"]} == {*measured} == {"r16", "r12", "r8"}
+    assert opened.measure() == measured and opened.largest == (16, 16)
+    monkeypatch.setattr(times, "taken", lambda *_: pytest.fail("measured again"))
+    assert AdaptiveModel(exported, cache=opened.cache).measure(SHAPE) == pytest.approx(measured)
     fastest = min(measured, key=measured.get)
     assert opened.choose(measured[fastest], SHAPE)["setting"] == fastest
-    with pytest.raises(table.BudgetError, match=f"what {fastest} costs. Received: 1e-06 ms"):
-        opened.predict(PICTURES, budget_ms=1e-6)
-    assert opened.measure() == measured and opened.largest == (16, 16)
+    assert opened.predict(PICTURES, budget_ms=1e6).setting == opened.predict(PICTURES).setting == "r16"
+    assert opened.predict(PICTURES, setting="r8").setting == "r8"
+
+
+def test_the_first_call_of_a_shape_measures_little(opened, clock):
+    """The cheapest setting, once to make it ready, and the answer; neither counts as a time."""
+    answer = opened.predict(PICTURES, budget_ms=1e6)
+    assert answer.setting == "r16" and clock.ran == ["r8", "r8", "r16"]
+    assert _known(opened).measured == {"r8"}
+    clock.ran.clear()
+    assert opened.predict(PICTURES, budget_ms=1e6).setting == "r16" and clock.ran == ["r16"]
+    assert _known(opened).measured == {"r8", "r16"}
+    assert _known(opened).typical == pytest.approx(clock.ms, rel=0.1)
+
+
+def test_an_answer_that_was_found_while_measuring_is_given(opened, clock):
+    assert opened.predict(PICTURES, budget_ms=clock.ms["r8"] * 1.5).setting == "r8" and clock.ran == ["r8", "r8"]
+    other = np.zeros([2, 9, 9, 3], np.uint8)
+    clock.ran.clear()
+    assert opened.choose(1e6, other.shape[:3])["setting"] == "r16" and clock.ran == ["r8", "r8"]
+
+
+def test_every_call_teaches(opened, clock):
+    for setting in ("r12", "r12", "r16", "r16", "r16"):
+        opened.predict(PICTURES, setting=setting)
+    assert _known(opened).measured == {"r12", "r16"}
+    assert opened.predict(PICTURES, budget_ms=1e6).setting == "r16"
+    assert clock.ran == ["r12", "r12", "r16", "r16", "r16", "r16"]
+
+
+def test_budgets_hold_while_settings_are_explored(opened, clock):
+    """What was never called is taken when a careful guess allows for it; in the end all times are known."""
+    clock.cold = 0.0
+    missed = 0
+    for budget in np.linspace(5, 60, 60):
+        answer = opened.predict(PICTURES, budget_ms=float(budget))
+        missed += clock.ms[answer.setting] > budget
+    assert missed == 0 and _known(opened).measured == {"r16", "r12", "r8"}
+    assert opened.predict(PICTURES, budget_ms=1.2 * clock.ms["r12"]).setting == "r12"
+
+
+def test_settings_that_are_not_ready_wait_for_budgets_that_allow_for_it(opened, clock):
+    for setting in ("r8", "r8", "r12"):
+        opened.predict(PICTURES, setting=setting)
+    assert _known(opened).cold == pytest.approx(clock.cold, abs=5)
+    budget = 1.5 * clock.ms["r16"]  # enough for a call, but not for the first
+    clock.ran.clear()
+    for _ in range(adaptive.EXPLORE):
+        opened.predict(PICTURES, budget_ms=budget)
+    assert clock.ran == ["r12"] * (adaptive.EXPLORE - 1) + ["r16"]  # now and then one pays for the others
+    assert opened.predict(PICTURES, budget_ms=budget).setting == "r16"
+
+
+@pytest.mark.parametrize("factor", [4.0, 0.25])
+def test_a_machine_that_changes(factor, opened, clock):
+    opened.measure(SHAPE)
+    budget = 1.5 * max(clock.ms["r12"], factor * clock.ms["r12"])
+    clock.factor = factor
+    for _ in range(5):
+        opened.predict(PICTURES, budget_ms=1e6)
+    clock.ran.clear()
+    assert opened.choose(budget, SHAPE)["setting"] == ("r12" if factor > 1 else "r16")
+    assert opened.measure(SHAPE) == pytest.approx({name: factor * ms for name, ms in clock.ms.items()}, rel=0.2)
+
+
+def test_a_machine_that_became_faster_while_every_budget_was_missed(opened, clock, monkeypatch):
+    opened.measure(SHAPE)
+    clock.factor = 100.0
+    for _ in range(5):
+        opened.predict(PICTURES, setting="r16")
+    budget = 2 * clock.ms["r8"]
+    with pytest.raises(table.BudgetError):
+        opened.predict(PICTURES, budget_ms=budget)
+    clock.factor = 1.0
+    clock.ran.clear()
+    with pytest.raises(table.BudgetError):
+        opened.predict(PICTURES, budget_ms=budget)  # it was looked after just now
+    assert not clock.ran
+    monkeypatch.setattr(running, "AGAIN", 0.0)
+    assert opened.predict(PICTURES, budget_ms=budget).setting == "r8"
+
+
+def test_budgets_that_are_missed(opened):
+    fastest = opened.choose(1e-6, SHAPE, on_miss="cheapest")
+    assert fastest["ms"] == min(opened._runner.times(SHAPE)[0].values()) > 1e-6
+    answer = opened.predict(PICTURES, budget_ms=1e-6, on_miss="cheapest")
+    assert answer.ms > 1e-6 and answer.logits.shape == (1, 5)
+    for ask in (lambda: opened.predict(PICTURES, budget_ms=1e-6), lambda: opened.choose(1e-6, SHAPE)):
+        with pytest.raises(table.BudgetError, match="must be at least .* ms, what r[0-9]* costs. Received: 1e-06 ms"):
+            ask()
+    assert opened.predict(PICTURES, budget_ms=1e6, on_miss="cheapest").setting == "r16"
+    for wrong in ("fastest", None, ["error"]):
+        with pytest.raises(ValueError, match="`on_miss` must be one of error, cheapest. Received: on_miss="):
+            opened.choose(3, SHAPE, on_miss=wrong)
+    for options in ({}, {"setting": "r8"}):
+        with pytest.raises(ValueError, match="`on_miss` must come with `budget_ms`. Received: on_miss='cheapest' alone"):
+            opened.predict(PICTURES, on_miss="cheapest", **options)
+    with pytest.raises(ValueError, match="Give `setting` alone. Received: budget_ms=3"):
+        opened.predict(PICTURES, budget_ms=3, setting="r8")
 
 
 def test_answers(opened):
@@ -167,12 +295,6 @@ def test_measuring_stops_early():
     assert len(calls) == 1 + times.ROUNDS
 
 
-def test_the_quantile_of_what_was_taken():
-    values = iter([1000.0, *range(1, times.ROUNDS + 1)])
-    found = times.taken({"a": lambda: next(values)}, 60)["a"]
-    assert times.quantile(found) == pytest.approx(np.quantile(range(1, 41), 0.95))
-
-
 def test_times_belong_to_export_machine_devices_threads_and_shape(tmp_path, exported, monkeypatch):
     known = times.circumstances("x", SHAPE)
     assert {"export", "machine", "devices", "threads", "shape"} <= set(known)
@@ -192,6 +314,10 @@ def test_times_belong_to_export_machine_devices_threads_and_shape(tmp_path, expo
     assert open_export(other).fingerprint != open_export(exported).fingerprint
 
 
+def _kept(ms=(), ratios=(), **more):
+    return json.dumps({**CIRCUMSTANCES, "ms": dict(ms), "ratios": ratios and dict(ratios), **more}).encode()
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -202,27 +328,32 @@ def test_times_belong_to_export_machine_devices_threads_and_shape(tmp_path, expo
         b"{}",
         b'{"ms": 3}',
         b"[" * 100_000,
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0}}).encode(),  # a setting is missing
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0, "b": 1.0, "c": 1.0}}).encode(),  # one too many
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0, "b": "fast"}}).encode(),
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0, "b": float("nan")}}).encode(),
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0, "b": -1}}).encode(),
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0, "b": True}}).encode(),
-        json.dumps({**CIRCUMSTANCES, "export": "y", "ms": {"a": 1.0, "b": 1.0}}).encode(),  # foreign
-        json.dumps({"ms": {"a": 1.0, "b": 1.0}}).encode(),
+        b'{"ms": {"a": [1.0]}}',
+        _kept(),
+        _kept(ms={"c": [1.0]}),
+        _kept(ms={"a": 1.0}),
+        _kept(ms={"a": []}),
+        _kept(ms={"a": [1.0], "b": ["fast"]}),
+        _kept(ms={"a": [float("nan")]}),
+        _kept(ms={"a": [-1.0]}),
+        _kept(ms={"a": [True]}),
+        _kept(ms={"a": [1.0]}, ratios=None),
+        _kept(ms={"a": [1.0]}, ratios={"a": [0.0]}),
+        _kept(ms={"a": [1.0]}, export="y"),
+        _kept(ms={"a": [1.0]}, more=1),
     ],
 )
 def test_a_cache_file_that_cannot_be_used(content, tmp_path, caplog):
-    assert times.read(tmp_path, CIRCUMSTANCES, ["a", "b"]) is None and not caplog.records
-    times.write(tmp_path, CIRCUMSTANCES, {"a": 1.0, "b": 2.0})
-    assert times.read(tmp_path, CIRCUMSTANCES, ["b", "a"]) == {"a": 1.0, "b": 2.0} and not caplog.records
+    state = {"ms": {"a": [1.0, 2.0], "b": [2.0]}, "ratios": {"a": [1.0], "b": []}}
+    assert times.read(tmp_path, CIRCUMSTANCES, "abc") is None and not caplog.records
+    assert times.write(tmp_path, CIRCUMSTANCES, state)
+    assert times.read(tmp_path, CIRCUMSTANCES, "abc") == state and not caplog.records
     (place,) = (tmp_path / "latency").iterdir()
     place.write_bytes(content)
-    assert times.read(tmp_path, CIRCUMSTANCES, ["a", "b"]) is None
+    assert times.read(tmp_path, CIRCUMSTANCES, "ab") is None
     (record,) = caplog.records
     assert str(place) in record.getMessage() and "measured again" in record.getMessage()
-    times.write(tmp_path, CIRCUMSTANCES, {"a": 1.0, "b": 2.0})
-    assert times.read(tmp_path, CIRCUMSTANCES, ["a", "b"])
+    assert times.write(tmp_path, CIRCUMSTANCES, state) and times.read(tmp_path, CIRCUMSTANCES, "ab")
 
 
 def _blocked(folder, kind):
@@ -267,17 +398,109 @@ def test_no_home(monkeypatch):
     assert str(times.default_cache()) == "/x/y"
 
 
-def test_threads_measure_once(opened, monkeypatch):
-    taken, calls = times.taken, []
-    monkeypatch.setattr(times, "taken", lambda *args: calls.append(1) or taken(*args))
-    pictures = [np.zeros([1, side, side, 3], np.uint8) for side in (16, 12) * 8]
+def test_what_calls_taught_is_kept(opened, exported, clock, monkeypatch):
+    for setting in ("r8", "r8", "r12", "r12", "r12"):
+        opened.predict(PICTURES, setting=setting)
+    assert not opened.cache.exists()
+    opened.close()
+    other = AdaptiveModel(exported, cache=opened.cache)
+    assert _known(other).measured == {"r8", "r12"} and _known(other).typical["r12"] == pytest.approx(clock.ms["r12"])
+    (kept,) = (opened.cache / "latency").iterdir()
+    kept.unlink()
+    opened.close()
+    assert not kept.exists()  # nothing new
+    opened.predict(PICTURES, setting="r12")
+    del opened
+    other.predict(PICTURES, setting="r8")  # made ready
+    del other
+    gc.collect()
+
+
+def test_what_calls_taught_is_written_now_and_then(opened, monkeypatch):
+    written, write = [], times.write
+    monkeypatch.setattr(times, "write", lambda *args: written.append(threading.current_thread()) or write(*args))
+    opened.measure(SHAPE)
+    written.clear()
+    opened.predict(PICTURES, setting="r8")
+    assert not written
+    monkeypatch.setattr(opened._runner.memory, "_due", 0.0)
+    opened.predict(PICTURES, setting="r8")
+    opened.predict(PICTURES, setting="r8")
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and thread.name.startswith("tfres"):
+            thread.join()
+    assert len(written) == 1 and written[0] is not threading.main_thread()
+
+
+def test_what_calls_taught_is_kept_at_exit(exported, tmp_path):
+    code = """
+import sys
+import numpy as np
+from tfres.deploy.runtime import AdaptiveModel
+model = AdaptiveModel(sys.argv[1], cache=sys.argv[2])
+for _ in range(2):
+    model.predict(np.zeros([1, 16, 16, 3], np.uint8), budget_ms=1e6)
+"""
+    command = [sys.executable, "-c", code, str(exported), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (kept,) = (tmp_path / "latency").iterdir()
+    assert {*json.loads(kept.read_text())["ms"]} == {"r8", "r16"}
+
+
+def test_other_shapes_tell_what_to_expect(opened, clock):
+    opened.measure(SHAPE)
+    larger = np.zeros([4, 16, 16, 3], np.uint8)
+    clock.factor = 4.0
+    opened.predict(larger, budget_ms=1e6)
+    view = _known(opened, (4, 16, 16))
+    assert view.measured == {"r8"}
+    assert view.typical == pytest.approx({name: 4 * ms for name, ms in clock.ms.items()}, rel=0.05)
+
+
+def test_shapes_are_forgotten(opened, monkeypatch):
+    monkeypatch.setattr(memory, "SHAPES", 3)
+    for side in range(8, 16):
+        opened.predict(np.zeros([1, side, side, 3], np.uint8), setting="r8")
+        opened.predict(PICTURES, setting="r8")
+    assert {*opened._runner.memory._shapes} == {SHAPE, (1, 15, 15), (1, 14, 14)}
+    opened.close()
+    assert len([*(opened.cache / "latency").iterdir()]) == 3
+
+
+def test_threads(opened):
+    """No call waits for another, none is lost."""
+    pictures = [np.zeros([1, side, side, 3], np.uint8) for side in (16, 12) * 30]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda one: opened.predict(one, budget_ms=1e6), pictures))
-    assert {answer.setting for answer in answers} == {"r16"} and len(calls) == 2
+        assert {answer.setting for answer in answers} == {"r16"}
+        list(pool.map(lambda one: opened.predict(one, setting="r12"), pictures))
+        list(pool.map(lambda one: opened.measure(one.shape[:3], anew=True), pictures[:4]))
+    for side in (16, 12):
+        assert _known(opened, (1, side, side)).measured == {"r16", "r12", "r8"}
     opened.measure(SHAPE)["r16"] = -1.0  # a copy
     assert opened.measure(SHAPE)["r16"] > 0
-    opened.measure(SHAPE, anew=True)
-    assert len(calls) == 3
+
+
+def test_no_lock_is_held_during_a_call(opened, monkeypatch):
+    """While one is made, others are answered."""
+    opened.measure(SHAPE)
+    call, inside, done = opened._export.backend.call, threading.Event(), threading.Event()
+
+    def slow(name, inputs):
+        if name == "serve_r16":
+            inside.set()
+            assert done.wait(20)
+        return call(name, inputs)
+
+    monkeypatch.setattr(opened._export.backend, "call", slow)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(opened.predict, PICTURES, 1e6)
+        assert inside.wait(20)
+        assert opened.predict(PICTURES, setting="r8").setting == "r8" and opened.choose(1e6, SHAPE)["setting"] == "r16"
+        opened.close()
+        done.set()
+        assert waiting.result().setting == "r16"
 
 
 # Exports that are none, or are damaged.
