@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MARGIN = 1.25  # what a guess may be short of, by cautious use
 WINDOW = 31  # calls of a setting whose median is its typical time
+TRUSTED = 4  # three calls, the first counts as two
 RECENT = 5  # calls of any setting whose median tells how fast the machine is now
 RATIOS = 60  # calls that tell how much times vary: of a setting, and of all together
 ENOUGH = 20  # of them; with fewer times vary by `WIDE` at least
@@ -50,7 +51,8 @@ class Estimates:
     as the cheapest of them, above as in proportion to the cost. With `prior` in place of costs: as the prior, plus what
     settings that were called took longer than theirs, interpolated by cost.
 
-    A single call may have been a disturbance: it counts for no more than a careful guess from settings that were called twice.
+    A first call may have been a disturbance. It counts as two, so that it takes a change of the machine to be one; until a
+    setting was called three times, it takes no longer than a careful guess from those that were.
 
     Args:
         costs: name -> multiply-adds of a call, positive.
@@ -81,11 +83,11 @@ class Estimates:
     def add(self, name: str, ms: float) -> None:
         """A call that was made."""
         with self._lock:
-            place = self._place[name]
-            if not np.isnan(self._base[place]):
-                self._follow(name, ms / self._base[place])
-            self._windows[name].append(ms / self._speed)
-            self._base[place] = _median(self._windows[name])
+            place, window = self._place[name], self._windows[name]
+            if window:
+                self._follow(name, ms / float(self._base[place]))
+            window.extend([ms / self._speed] * (1 if window else 2))
+            self._base[place] = _median(window)
             self._view = None
             self.changes += 1
 
@@ -151,17 +153,17 @@ class Estimates:
         if not measured.any():
             nothing = dict.fromkeys(self._names, float("inf"))
             return View(nothing, nothing, frozenset(), 0.0)
-        counts = np.array([len(self._windows[name]) for name in self._names])
-        trusted = counts > 1 if (counts > 1).any() else measured
-        guessed = self._guessed(trusted)
-        typical = np.where(trusted, self._base, np.where(measured, np.fmin(self._base, MARGIN * guessed), guessed))
+        trusted = np.array([len(self._windows[name]) >= TRUSTED for name in self._names])
+        guessed = self._guessed(trusted if trusted.any() else measured, self._base)
+        typical = np.where(trusted, self._base, np.fmin(self._base, MARGIN * guessed))
+        typical = np.where(measured, typical, self._guessed(measured, typical))
         typical = dict(zip(self._names, (typical * self._speed).tolist(), strict=True))
         times = {name: ms * self._variations.get(name, self._variations[""]) for name, ms in typical.items()}
         called = frozenset(name for name, one in zip(self._names, measured, strict=True) if one)
         return View(typical, times, called, _median(self._cold) if self._cold else 0.0)
 
-    def _guessed(self, known: np.ndarray) -> np.ndarray:
-        costs, taken = self._costs[known], self._base[known]
+    def _guessed(self, known: np.ndarray, typical: np.ndarray) -> np.ndarray:
+        costs, taken = self._costs[known], typical[known]
         if self._prior is None:
             taken = np.maximum.accumulate(taken)
             prior = taken[-1] / costs[-1] * np.maximum(self._costs, costs[0])
