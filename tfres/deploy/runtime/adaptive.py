@@ -39,12 +39,8 @@ class AdaptiveModel:
     A SavedModel needs nothing but TensorFlow, a `.tflite` file nothing but LiteRT and numpy.
 
     Every call teaches it how long settings take on this machine for pictures of that shape; what was not called yet is
-    guessed from multiply-adds and from other shapes. The first call of a new shape with a budget calls the cheapest setting
-    first. A setting whose time is a guess, or that must be made ready first, is taken when the budget allows for that, and
-    in one of 32 calls when the guess itself is within the budget.
-
-    Several threads may use one model, and no call waits for another. Times are then those of calls beside each other, which
-    is what the callers see.
+    guessed, with a margin but in one of 32 calls. The first call of a new shape with a budget calls the cheapest setting too.
+    Several threads may use one model, and no call waits for another. Times are those of calls beside each other then.
 
     Args:
         path: folder of the export's version or its `.tflite` file, with the query table inside (scores and MACs).
@@ -76,7 +72,8 @@ class AdaptiveModel:
         self._exits = Exits(self._export) if self._export.policy else None
         runs = [row for row in table["rows"] if tables.runs(row)]
         self._policies = {row["setting"]: self._policy(row) for row in runs if "policy" in row and self._exits}
-        self.settings = [row["setting"] for row in runs if row["setting"] in {*self._export.settings, *self._policies}]
+        known = self._export.settings | {*self._policies}
+        self.settings = [row["setting"] for row in runs if row["setting"] in known]
         self.rows = [row for row in tables.settings(table, self.score, "macs") if row["setting"] in self.settings]
         if not self.rows:
             raise ExportError(
@@ -176,8 +173,8 @@ class AdaptiveModel:
             answer = self._runner.run(max(self.rows, key=lambda row: (row[self.score], -row["macs"]))["setting"], images)
         else:
             check_budget(budget_ms, on_miss)
-            row, answer = self._chosen(images, budget_ms, on_miss, start)
-            answer = answer or self._runner.run(row["setting"], images)
+            row, found = self._chosen(images, budget_ms, on_miss, start)
+            answer = found or self._runner.run(row["setting"], images)
         return dataclasses.replace(answer, ms=1000 * (time.perf_counter() - start))
 
     def close(self) -> None:
