@@ -82,6 +82,19 @@ def test_a_slow_drift_is_followed():
         assert 1.6 * AFFINE[name] < ms < 2.1 * AFFINE[name]
 
 
+@pytest.mark.parametrize("noise", ["lognormal", "exponential"])
+def test_variation_does_not_add_up(noise, rng):
+    """However often one setting is called, what is known of others stays."""
+    found = _learnt()
+    draws = {"lognormal": rng.lognormal(0, 0.1, 20_000), "exponential": 0.9 + 0.15 * rng.exponential(1, 20_000)}[noise]
+    seen = []
+    for place, draw in enumerate(draws):
+        found.add("b", draw * AFFINE["b"])
+        if place > len(draws) - 500:
+            seen.append(found.view().typical["d"])
+    assert np.median(seen) == pytest.approx(AFFINE["d"], rel=0.05)
+
+
 @pytest.mark.parametrize("outliers", [1, RECENT // 2])
 def test_a_disturbance_changes_nothing(outliers):
     found = _learnt()

@@ -41,11 +41,12 @@ class View(NamedTuple):
 class Estimates:
     """Times of the settings of one export for one shape of pictures, in bounded memory. Several threads may use it.
 
-    A call takes `typical * speed * variation`. What is typical is the median of a setting's last calls, each divided by the
-    speed then. The speed is the median, over the last calls of all settings, of what they took of what is typical: so a
-    machine that becomes slower or faster is followed for all settings at once, and two disturbed calls in five change
-    nothing. The variation is the 95 % quantile of what calls took of what was expected; where the speed changed meanwhile, of
-    what would have been expected afterwards.
+    A call takes `typical * speed * variation`. What is typical is the median of a setting's first calls, each divided by the
+    speed then, until that of its last ones is another by far: smaller steps would add up, away from settings that are not
+    called. The speed is the median, over the last calls of all settings, of what they took of what is typical: so a machine
+    that becomes slower or faster is followed for all settings at once, and two disturbed calls in five change nothing. The
+    variation is the 95 % quantile of what calls took of what was expected; where the speed changed meanwhile, of what would
+    have been expected afterwards.
 
     A setting without calls is guessed: between its neighbours in cost in proportion to the costs, below all that were called
     as the cheapest of them, above as in proportion to the cost. With `prior` in place of costs: as the prior, plus what
@@ -70,7 +71,7 @@ class Estimates:
         self._base, self._speed = np.full(len(self._names), np.nan), 1.0
         self._recent = collections.deque([("", 1.0)] * (RECENT + RECENT // 2 + 1), RECENT + RECENT // 2 + 1)
         self._cold = collections.deque(maxlen=COLD)
-        self._lock, self._view = threading.Lock(), None
+        self._lock, self._view = threading.RLock(), None  # a model that is collected saves, in any thread
         self.changes = 0  # how many calls were added
         self.asked = float("-inf")  # when `Runner.again` did so
 
@@ -86,8 +87,15 @@ class Estimates:
             place, window = self._place[name], self._windows[name]
             if window:
                 self._follow(name, ms / float(self._base[place]))
+            full = len(window) == WINDOW
             window.extend([ms / self._speed] * (1 if window else 2))
-            self._base[place] = _median(window)
+            found = _median(window)
+            if not full:
+                self._base[place] = found
+            elif not 1 / STEP < found / self._base[place] < STEP:
+                self._base[place] = found
+                self._ratios[name].clear()
+                self._variations.pop(name, None)
             self._view = None
             self.changes += 1
 
@@ -116,7 +124,9 @@ class Estimates:
     def state(self) -> dict[str, dict[str, list[float]]]:
         """What was learnt, JSON-able, for `restore`."""
         with self._lock:
-            ms = {name: [value * self._speed for value in values] for name, values in self._windows.items() if values}
+            called = {name: window for name, window in self._windows.items() if window}
+            now = {name: self._speed * float(self._base[self._place[name]]) / _median(called[name]) for name in called}
+            ms = {name: [value * now[name] for value in window] for name, window in called.items()}
             return {"ms": ms, "ratios": {name: [*self._ratios[name]] for name in ms}}
 
     def restore(self, state: Mapping[str, Mapping[str, Sequence[float]]]) -> None:

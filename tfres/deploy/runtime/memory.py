@@ -34,7 +34,7 @@ class Memory:
     ) -> None:
         self._cache, self._circumstances, self._costs = cache, known, costs
         self._shapes, self._kept = collections.OrderedDict(), {}
-        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._lock, self._writing = threading.RLock(), threading.RLock()  # see `Estimates`
         self._due = time.monotonic() + SECONDS
 
     def of(self, shape: Shape) -> Estimates:
