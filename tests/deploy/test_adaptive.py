@@ -1,6 +1,5 @@
 """The model that meets a budget: exports made here of a tf.Module each, without network code."""
 
-import concurrent.futures
 import copy
 import json
 import logging
@@ -8,52 +7,24 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.deploy import fakes
+from tests.deploy import budgets, fakes
+from tests.deploy.budgets import PICTURES, SHAPE
 from tfres import adapt, table
 from tfres.deploy.runtime import AdaptiveModel, Answer, times
-from tfres.deploy.runtime.files import open_export, seal
+from tfres.deploy.runtime.files import open_export
 from tfres.errors import ExportError, UsageError
 
-SHAPE = (1, 16, 16)
-PICTURES = np.zeros([*SHAPE, 3], np.uint8)
 CIRCUMSTANCES = {"export": "x", "shape": [1, 16, 16]}
-
-
-def make_export(folder, known, classes=None, sealed=True, value=1.0):
-    """A SavedModel with a signature for each row of the table: the mean of the picture times a variable."""
-    folder.mkdir(parents=True)
-    root = tf.Module()
-    root.scale = tf.Variable([value] * 5)
-
-    def signature():
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
-        def serve(images):
-            logits = tf.reduce_mean(tf.cast(images, tf.float32), [1, 2, 3])[:, None] * root.scale
-            return {"logits": logits, "probabilities": tf.nn.softmax(logits), "class": tf.argmax(logits, -1)}
-
-        return serve.get_concrete_function()
-
-    signatures = {f"serve_{row['setting']}": signature() for row in (known or fakes.table("r16"))["rows"]}
-    root.assets = []
-    for name, content in (("table.json", known), ("classes.json", classes)):
-        if content is not None:
-            (folder / name).write_text(json.dumps(content))
-            root.assets.append(tf.saved_model.Asset(str(folder / name)))
-    tf.saved_model.save(root, str(folder / "1"), signatures)
-    if sealed:
-        seal(folder / "1")
-    return folder / "1"
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    return make_export(tmp_path_factory.mktemp("exports") / "net", fakes.table("r16", "r12", "r8"), list("abcde"))
+    return budgets.make_export(tmp_path_factory.mktemp("exports") / "net", fakes.table("r16", "r12", "r8"), list("abcde"))
 
 
 @pytest.fixture
@@ -64,17 +35,33 @@ def opened(exported, tmp_path):
 def test_budgets(opened, exported, monkeypatch):
     measured = opened.measure(SHAPE)
     (kept,) = (opened.cache / "latency").iterdir()
-    assert json.loads(kept.read_text())["ms"] == measured and set(measured) == {"r16", "r12", "r8"}
-    monkeypatch.setattr(AdaptiveModel, "_run", lambda *_: pytest.fail("measured again"))
-    assert AdaptiveModel(exported, cache=opened.cache).measure(SHAPE) == measured
-    monkeypatch.undo()
-    assert opened.predict(PICTURES, budget_ms=1e6).setting == opened.predict(PICTURES).setting == "r16"
-    assert opened.predict(PICTURES, setting="r8").setting == "r8"
+    assert {*json.loads(kept.read_text())["ms"]} == {*measured} == {"r16", "r12", "r8"}
+    assert opened.measure() == measured and opened.largest == (16, 16)
+    monkeypatch.setattr(times, "taken", lambda *_: pytest.fail("measured again"))
+    assert AdaptiveModel(exported, cache=opened.cache).measure(SHAPE) == pytest.approx(measured)
     fastest = min(measured, key=measured.get)
     assert opened.choose(measured[fastest], SHAPE)["setting"] == fastest
-    with pytest.raises(table.BudgetError, match=f"what {fastest} costs. Received: 1e-06 ms"):
-        opened.predict(PICTURES, budget_ms=1e-6)
-    assert opened.measure() == measured and opened.largest == (16, 16)
+    assert opened.predict(PICTURES, budget_ms=1e6).setting == opened.predict(PICTURES).setting == "r16"
+    assert opened.predict(PICTURES, setting="r8").setting == "r8"
+
+
+def test_budgets_that_are_missed(opened):
+    fastest = opened.choose(1e-6, SHAPE, on_miss="cheapest")
+    assert fastest["ms"] == min(opened._runner.times(SHAPE)[0].values()) > 1e-6
+    answer = opened.predict(PICTURES, budget_ms=1e-6, on_miss="cheapest")
+    assert answer.ms > 1e-6 and answer.logits.shape == (1, 5)
+    for ask in (lambda: opened.predict(PICTURES, budget_ms=1e-6), lambda: opened.choose(1e-6, SHAPE)):
+        with pytest.raises(table.BudgetError, match="must be at least .* ms, what r[0-9]* costs. Received: 1e-06 ms"):
+            ask()
+    assert opened.predict(PICTURES, budget_ms=1e6, on_miss="cheapest").setting == "r16"
+    for wrong in ("fastest", None, ["error"]):
+        with pytest.raises(ValueError, match="`on_miss` must be one of error, cheapest. Received: on_miss="):
+            opened.choose(3, SHAPE, on_miss=wrong)
+    for options in ({}, {"setting": "r8"}):
+        with pytest.raises(ValueError, match="`on_miss` must come with `budget_ms`. Received: on_miss='cheapest' alone"):
+            opened.predict(PICTURES, on_miss="cheapest", **options)
+    with pytest.raises(ValueError, match="Give `setting` alone. Received: budget_ms=3"):
+        opened.predict(PICTURES, budget_ms=3, setting="r8")
 
 
 def test_answers(opened):
@@ -88,7 +75,7 @@ def test_answers(opened):
 
 
 def test_the_tables_own_figure_of_merit(tmp_path):
-    path = make_export(tmp_path / "net", fakes.table("r16", "r12", score="miou"))
+    path = budgets.make_export(tmp_path / "net", fakes.table("r16", "r12", score="miou"))
     model = AdaptiveModel(path, cache=tmp_path / "cache", measure_seconds=0.1)
     assert model.score == "miou" and model.names is None
     assert model.predict(PICTURES).setting == model.predict(PICTURES, budget_ms=1e6).setting == "r16"
@@ -143,36 +130,6 @@ def test_measure_seconds(seconds, exported):
         AdaptiveModel(exported, measure_seconds=seconds)
 
 
-def test_measuring_ends_in_time():
-    counts = dict.fromkeys("abc", 0)
-
-    def slow(name):
-        counts[name] += 1
-        time.sleep(0.05)
-        return 50.0
-
-    start = time.perf_counter()
-    found = times.taken({name: lambda name=name: slow(name) for name in counts}, seconds=0.5)
-    assert 0.5 <= time.perf_counter() - start < 0.8
-    assert {*found} == {*"abc"} and all({*values} == {50.0} for values in found.values())
-    assert max(counts.values()) - min(counts.values()) <= 1  # in turn
-    counts.update(dict.fromkeys("abc", 0))
-    times.taken({name: lambda name=name: slow(name) for name in counts}, seconds=0.01)
-    assert counts == dict.fromkeys("abc", 2)  # one to warm up, one that counts
-
-
-def test_measuring_stops_early():
-    calls = []
-    times.taken({"a": lambda: calls.append(1) or 1.0}, seconds=60)
-    assert len(calls) == 1 + times.ROUNDS
-
-
-def test_the_quantile_of_what_was_taken():
-    values = iter([1000.0, *range(1, times.ROUNDS + 1)])
-    found = times.taken({"a": lambda: next(values)}, 60)["a"]
-    assert times.quantile(found) == pytest.approx(np.quantile(range(1, 41), 0.95))
-
-
 def test_times_belong_to_export_machine_devices_threads_and_shape(tmp_path, exported, monkeypatch):
     known = times.circumstances("x", SHAPE)
     assert {"export", "machine", "devices", "threads", "shape"} <= set(known)
@@ -188,8 +145,12 @@ def test_times_belong_to_export_machine_devices_threads_and_shape(tmp_path, expo
         assert times.circumstances("x", SHAPE) != known or len(os.sched_getaffinity(0)) == 1
     monkeypatch.setattr(times, "machine", lambda: "another")
     assert times.circumstances("x", SHAPE) != known
-    other = make_export(tmp_path / "net", fakes.table("r16", "r12", "r8"), list("abcde"), value=2.0)
+    other = budgets.make_export(tmp_path / "net", fakes.table("r16", "r12", "r8"), list("abcde"), value=2.0)
     assert open_export(other).fingerprint != open_export(exported).fingerprint
+
+
+def _kept(ms=(), ratios=(), **more):
+    return json.dumps({**CIRCUMSTANCES, "ms": dict(ms), "ratios": ratios and dict(ratios), **more}).encode()
 
 
 @pytest.mark.parametrize(
@@ -202,27 +163,32 @@ def test_times_belong_to_export_machine_devices_threads_and_shape(tmp_path, expo
         b"{}",
         b'{"ms": 3}',
         b"[" * 100_000,
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0}}).encode(),  # a setting is missing
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0, "b": 1.0, "c": 1.0}}).encode(),  # one too many
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0, "b": "fast"}}).encode(),
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0, "b": float("nan")}}).encode(),
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0, "b": -1}}).encode(),
-        json.dumps({**CIRCUMSTANCES, "ms": {"a": 1.0, "b": True}}).encode(),
-        json.dumps({**CIRCUMSTANCES, "export": "y", "ms": {"a": 1.0, "b": 1.0}}).encode(),  # foreign
-        json.dumps({"ms": {"a": 1.0, "b": 1.0}}).encode(),
+        b'{"ms": {"a": [1.0]}}',
+        _kept(),
+        _kept(ms={"c": [1.0]}),
+        _kept(ms={"a": 1.0}),
+        _kept(ms={"a": []}),
+        _kept(ms={"a": [1.0], "b": ["fast"]}),
+        _kept(ms={"a": [float("nan")]}),
+        _kept(ms={"a": [-1.0]}),
+        _kept(ms={"a": [True]}),
+        _kept(ms={"a": [1.0]}, ratios=None),
+        _kept(ms={"a": [1.0]}, ratios={"a": [0.0]}),
+        _kept(ms={"a": [1.0]}, export="y"),
+        _kept(ms={"a": [1.0]}, more=1),
     ],
 )
 def test_a_cache_file_that_cannot_be_used(content, tmp_path, caplog):
-    assert times.read(tmp_path, CIRCUMSTANCES, ["a", "b"]) is None and not caplog.records
-    times.write(tmp_path, CIRCUMSTANCES, {"a": 1.0, "b": 2.0})
-    assert times.read(tmp_path, CIRCUMSTANCES, ["b", "a"]) == {"a": 1.0, "b": 2.0} and not caplog.records
+    state = {"ms": {"a": [1.0, 2.0], "b": [2.0]}, "ratios": {"a": [1.0], "b": []}}
+    assert times.read(tmp_path, CIRCUMSTANCES, "abc") is None and not caplog.records
+    assert times.write(tmp_path, CIRCUMSTANCES, state)
+    assert times.read(tmp_path, CIRCUMSTANCES, "abc") == state and not caplog.records
     (place,) = (tmp_path / "latency").iterdir()
     place.write_bytes(content)
-    assert times.read(tmp_path, CIRCUMSTANCES, ["a", "b"]) is None
+    assert times.read(tmp_path, CIRCUMSTANCES, "ab") is None
     (record,) = caplog.records
     assert str(place) in record.getMessage() and "measured again" in record.getMessage()
-    times.write(tmp_path, CIRCUMSTANCES, {"a": 1.0, "b": 2.0})
-    assert times.read(tmp_path, CIRCUMSTANCES, ["a", "b"])
+    assert times.write(tmp_path, CIRCUMSTANCES, state) and times.read(tmp_path, CIRCUMSTANCES, "ab")
 
 
 def _blocked(folder, kind):
@@ -265,19 +231,6 @@ def test_no_home(monkeypatch):
     assert times.default_cache().name == "tfres"
     monkeypatch.setenv("TFRES_CACHE", "/x/y")
     assert str(times.default_cache()) == "/x/y"
-
-
-def test_threads_measure_once(opened, monkeypatch):
-    taken, calls = times.taken, []
-    monkeypatch.setattr(times, "taken", lambda *args: calls.append(1) or taken(*args))
-    pictures = [np.zeros([1, side, side, 3], np.uint8) for side in (16, 12) * 8]
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda one: opened.predict(one, budget_ms=1e6), pictures))
-    assert {answer.setting for answer in answers} == {"r16"} and len(calls) == 2
-    opened.measure(SHAPE)["r16"] = -1.0  # a copy
-    assert opened.measure(SHAPE)["r16"] > 0
-    opened.measure(SHAPE, anew=True)
-    assert len(calls) == 3
 
 
 # Exports that are none, or are damaged.
@@ -391,7 +344,7 @@ def test_folders_elsewhere_are_no_part_of_an_export(exported, tmp_path):
 
 @pytest.mark.parametrize("name", FILES)
 def test_files_of_another_export(name, exported, tmp_path):
-    other = make_export(tmp_path / "other", fakes.table("r20", "r10"), list("vwxyz"), value=3.0)
+    other = budgets.make_export(tmp_path / "other", fakes.table("r20", "r10"), list("vwxyz"), value=3.0)
     path = tmp_path / "1"
     shutil.copytree(exported, path)
     shutil.copy(other / name, path / name)

@@ -166,6 +166,36 @@ def test_policies_are_settings(exit_models, rng):
         model.predict(images, policy={**exits.policy().to_dict(), "thresholds": [0.5, float("nan"), None]})
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+def test_budgets_by_stages(batch, exit_models, rng, tmp_path):
+    """Policies are chosen by what stages take, learnt from the calls; answers are those of the setting."""
+    model, images = AdaptiveModel(exit_models[1].path, cache=tmp_path), exits.pictures(rng, batch, 16, 16)
+    assert model.predict(images, budget_ms=1e6).setting == "exit4"
+    times_of = model.measure(images.shape[:3])
+    assert times_of["exit1"] < times_of["exit4"] and min(times_of.values()) > 0
+    found = {budget: model.predict(images, budget_ms=budget, on_miss="cheapest") for budget in np.linspace(0.01, 60, 40)}
+    assert found[60.0].setting == "exit4" and len({answer.setting for answer in found.values()}) > 1
+    for answer in found.values():
+        expected = model.predict(images, setting=answer.setting)
+        np.testing.assert_array_equal(answer.logits, expected.logits)
+    before = model._runner.memory.of(images.shape[:3]).changes
+    assert "exit" in model.predict(images, setting="policy-1").outputs
+    assert model._runner.memory.of(images.shape[:3]).changes > before
+
+
+def test_a_thread_makes_settings_ready_for_itself(model):
+    model.measure((1, 16, 16))
+    ready = model._export.backend.ready
+    assert ready("serve_r16", PICTURES.shape) and not ready("serve_r16", (2, 16, 16, 3))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(ready, "serve_r16", PICTURES.shape).result()
+        before = model._runner.memory.of((1, 16, 16)).changes
+        pool.submit(model.predict, PICTURES, setting="r16").result()
+        assert model._runner.memory.of((1, 16, 16)).changes == before  # what it took says nothing about the next
+        pool.submit(model.predict, PICTURES, setting="r16").result()
+        assert model._runner.memory.of((1, 16, 16)).changes == before + 1
+
+
 def test_no_stage_runs_for_pictures_that_left(exit_models, rng, monkeypatch):
     _, model, _ = exit_models
     ran, call = [], model._exits._call
@@ -229,10 +259,12 @@ print(answer.setting, seconds)
 
 def test_nothing_but_litert_and_numpy(path, exit_models, tmp_path):
     for place, setting in ((path, "r16"), (exit_models[1].path, "exit4")):
-        command = [sys.executable, "-c", _ALONE, str(place), str(tmp_path)]
+        cache = tmp_path / setting
+        command = [sys.executable, "-c", _ALONE, str(place), str(cache)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.split()[0] == setting
+        assert [*(cache / "latency").iterdir()]  # what calls taught is kept at exit
 
 
 def test_times_of_two_runtimes_are_kept_apart(model):

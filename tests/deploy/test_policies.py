@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tests.deploy import exits, fakes
 from tfres.deploy import AdaptiveModel, export_savedmodel
-from tfres.deploy.runtime import demo, times
-from tfres.deploy.runtime.exit_times import policy_time, survivors
+from tfres.deploy.runtime import Answer, demo, times
+from tfres.deploy.runtime.exit_times import batch_time, policy_time, survivors
 from tfres.errors import ExportError
 from tfres.policies import PolicyError
 
@@ -91,22 +91,76 @@ def test_a_network_without_exits(tmp_path, images):
 # Times.
 
 
-def test_times_of_policies(exit_export, tmp_path, monkeypatch, exit_policies):
-    """Of one picture the quantile by shares, of a policy without shares the last exit's; kept with the others."""
-    model = AdaptiveModel(exit_export, cache=tmp_path)
+@pytest.fixture
+def constant(monkeypatch):
+    """Calls take 10 ms for each exit that they reach."""
+    asked = []
 
     def taken(calls, seconds):
-        assert {*calls} == {"exit1", "exit2", "exit3", "exit4", *((1, place) for place in range(4))}
+        asked.append([*calls])
         assert all(call() > 0 for call in calls.values())
-        return {name: [10.0 * (int(name[-1]) if isinstance(name, str) else name[1] + 1)] for name in calls}
+        return {name: [10.0 * int(name[-1])] * times.ROUNDS for name in calls}
 
     monkeypatch.setattr(times, "taken", taken)
+    return asked
+
+
+def test_times_of_policies(exit_export, tmp_path, constant):
+    """Of one picture the quantile by shares, of a policy without shares the last exit's; kept with the others."""
+    model = AdaptiveModel(exit_export, cache=tmp_path)
     found = model.measure(SHAPE)
+    assert constant == [[f"{name}{number}" for name in ("exit", "all at exit") for number in exits.EXITS]]
     assert found == {"exit1": 10, "exit2": 20, "exit3": 30, "exit4": 40, "policy-0": 10, "policy-1": 40}
-    monkeypatch.setattr(times, "taken", lambda *_: pytest.fail("measured again"))
-    assert AdaptiveModel(exit_export, cache=tmp_path).measure(SHAPE) == found
+    assert AdaptiveModel(exit_export, cache=tmp_path).measure(SHAPE) == found and len(constant) == 1
     assert model.choose(12, SHAPE)["setting"] == "policy-0"  # as fast as exit1, and better
     assert model.predict(np.zeros([*SHAPE, 3], np.uint8), budget_ms=12).setting == "policy-0"
+
+
+def test_calls_of_policies_teach(exit_export, tmp_path, constant):
+    """Where all pictures left at one exit what it takes; else each exit in proportion."""
+    runner = AdaptiveModel(exit_export, cache=tmp_path)._runner
+    for batch in (1, 4):
+        runner.measure((batch, 16, 16), 1, anew=True)
+    for batch, left, ms, expected in (
+        (1, [3], 45.0, {3: 1.5}),
+        (4, [2, 2, 2, 2], 30.0, {2: 1.5}),
+        (4, [1, 1, 4, 4], 2 * 40.0, {1: 2, 4: 2}),  # one and many take the same here
+        (4, [1, 2, 2, 1], 0.5 * 20.0, {1: 0.5, 2: 0.5}),
+    ):
+        known, added = runner.memory.of((batch, 16, 16)), {}
+        known = Noted(known, added)
+        runner._exits.learn(known, np.array(left, np.int32), ms)
+        assert added == pytest.approx({f"all at exit{exit}": 10 * exit * ratio for exit, ratio in expected.items()})
+
+
+class Noted:
+    def __init__(self, known, added):
+        self.view, self.add = known.view, added.__setitem__
+
+
+def test_a_policy_is_refined_by_its_calls(exit_export, tmp_path, constant, monkeypatch):
+    """A machine that becomes slower is followed by policies, and by exits, though only a policy runs."""
+    model = AdaptiveModel(exit_export, cache=tmp_path)
+    model.measure(SHAPE)
+    monkeypatch.setattr(model._runner, "_call", lambda setting, *_: Answer(setting, 60.0, {"exit": np.array([3])}))
+    for _ in range(5):
+        model.predict(np.zeros([*SHAPE, 3], np.uint8), setting="policy-0")
+    assert model.measure(SHAPE) == pytest.approx(
+        {"exit1": 20, "exit2": 40, "exit3": 60, "exit4": 80, "policy-0": 20, "policy-1": 80}
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_policies_without_measuring(batch, exit_export, tmp_path, rng):
+    """Guessed from the multiply-adds of exits until they are called."""
+    model, images = AdaptiveModel(exit_export, cache=tmp_path), exits.pictures(rng, batch, 16, 16)
+    assert model.predict(images, budget_ms=1e6).setting == "exit4"
+    times, careful = model._runner.times(images.shape[:3])
+    assert 0 < times["exit1"] <= times["policy-0"] <= times["policy-1"] < np.inf
+    assert careful["policy-1"] > times["policy-1"]
+    for _ in range(3):
+        model.predict(images, setting="policy-1")
+    assert any(name.startswith("all at") for name in model._runner.memory.of(images.shape[:3]).view().measured)
 
 
 def test_calls_that_leave_at_an_exit(model, monkeypatch):
@@ -122,8 +176,11 @@ def test_calls_that_leave_at_an_exit(model, monkeypatch):
     calls = model._exits.calls(np.zeros([3, 16, 16, 3], np.uint8))
     for call in calls.values():
         call()
-    assert seen == [(count, {place + 1}) for count, place in calls]
-    assert [*calls] == [*itertools.product((1, 3), range(4))]
+    assert [*calls] == [f"{what} at exit{number}" for what, number in itertools.product(("one", "all"), exits.EXITS)]
+    assert seen == [(count, {number}) for count, number in itertools.product((1, 3), exits.EXITS)]
+    assert model._exits.costs({"exit1": 5, "exit3": 20, "x": 100}, 3) == dict(
+        zip(calls, [5, 100, 20, 100, 15, 300, 60, 300], strict=True)
+    )
 
 
 def test_time_of_one_picture():
@@ -134,6 +191,14 @@ def test_time_of_one_picture():
     assert policy_time([0.96, 0.02, 0.02], taken, taken, 1) == 2.0
     assert policy_time([0.90, 0.06, 0.04], taken, taken, 1) == 6.0
     assert policy_time([0.90, 0.04, 0.06], taken, taken, 1) == 9.0  # 2 % stay above, 3 % of the exit's calls take 10
+
+
+def test_time_of_a_batch_by_where_its_pictures_leave():
+    one, several = [1.0, 3.0, 6.0], [10.0, 30.0, 60.0]
+    assert batch_time([10, 0, 0], one, several) == 10
+    assert batch_time([10, 10, 10], one, several) == 60
+    assert batch_time([10, 1, 0], one, several) == 12
+    assert batch_time([1, 1, 0], one, one) == 3
 
 
 def test_time_of_a_batch():

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
+import itertools
 import pathlib
-import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfres import table as tables
 from tfres.deploy.runtime import times as timing
-from tfres.deploy.runtime.answer import Answer
-from tfres.deploy.runtime.checks import checked_pictures, checked_shape, row_sides
+from tfres.deploy.runtime.checks import check_alone, check_budget, checked_pictures, checked_shape, row_sides
 from tfres.deploy.runtime.exits import Exits
-from tfres.deploy.runtime.files import PREFIX, open_export
+from tfres.deploy.runtime.files import open_export
+from tfres.deploy.runtime.running import Runner
 from tfres.errors import ExportError
 from tfres.policies import PolicyError
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from tfres.deploy.runtime.answer import Answer
     from tfres.policies import Policy
     from tfres.settings import Setting
+
+EXPLORE = 32  # of so many calls with a budget one takes guesses as they are
 
 
 class AdaptiveModel:
@@ -34,13 +38,14 @@ class AdaptiveModel:
 
     A SavedModel needs nothing but TensorFlow, a `.tflite` file nothing but LiteRT and numpy.
 
-    Several threads may use one model. While one of them measures, calls of others whose shape is known go on.
+    Every call teaches it how long settings take on this machine for pictures of that shape; what was not called yet is
+    guessed, with a margin but in one of 32 calls. The first call of a new shape with a budget calls the cheapest setting too.
+    Several threads may use one model, and no call waits for another. Times are those of calls beside each other then.
 
     Args:
         path: folder of the export's version or its `.tflite` file, with the query table inside (scores and MACs).
-        cache: folder of measured times; default `$TFRES_CACHE` or `~/.cache/tfres`.
-        measure_seconds: how long the first call of a new shape may measure. Every setting is called at least twice,
-            whatever that takes.
+        cache: folder where times are kept between processes; default `$TFRES_CACHE` or `~/.cache/tfres`.
+        measure_seconds: how long `measure` may take. Every setting is called at least twice, whatever that takes.
 
     `score` is the table's figure of merit ("top1"), `rows` are its rows that have this figure and a signature, `settings`
     all that can be called, `names` the classes. Where the network has exits, policies are settings too, by the names of their
@@ -67,7 +72,8 @@ class AdaptiveModel:
         self._exits = Exits(self._export) if self._export.policy else None
         runs = [row for row in table["rows"] if tables.runs(row)]
         self._policies = {row["setting"]: self._policy(row) for row in runs if "policy" in row and self._exits}
-        self.settings = [row["setting"] for row in runs if row["setting"] in {*self._export.settings, *self._policies}]
+        known = self._export.settings | {*self._policies}
+        self.settings = [row["setting"] for row in runs if row["setting"] in known]
         self.rows = [row for row in tables.settings(table, self.score, "macs") if row["setting"] in self.settings]
         if not self.rows:
             raise ExportError(
@@ -76,8 +82,10 @@ class AdaptiveModel:
             )
         self._sides = [row_sides(row, self._export.table_place) for row in self.rows]
         self.cache = pathlib.Path(cache) if cache else timing.default_cache()
-        self._times = {}
-        self._measuring = threading.Lock()
+        macs = {row["setting"]: row["macs"] for row in self.rows}
+        self._runner = Runner(self._export, self._exits, self._policies, macs, self.cache)
+        self._budgets = itertools.count(1)
+        weakref.finalize(self, self._runner.memory.save)
 
     @property
     def machine(self) -> str:
@@ -96,13 +104,14 @@ class AdaptiveModel:
         return max(sides for sides in self._sides if sides)
 
     def measure(self, shape: Sequence[int] | None = None, anew: bool = False) -> dict[str, float]:
-        """Time every setting on this machine, once: the result is kept in the cache for this export, machine and shape.
+        """The times of all settings on this machine, called for that within `measure_seconds` if they were not yet.
 
-        A cache that cannot be read or written costs time and a line in the log, nothing else.
+        Nothing needs this: calls with a budget find out by themselves. After it the first ones guess nothing and find all
+        settings ready.
 
         Args:
             shape: `(batch, height, width)` of the uint8 pictures; default one picture of the largest resolution.
-            anew: measure again.
+            anew: measure again, and forget what was known.
 
         Returns:
             setting -> ms that 95 % of its calls do not exceed; of a policy by its `shares` of the exits and by the times of
@@ -111,24 +120,21 @@ class AdaptiveModel:
         Raises:
             ValueError: another shape. ExportError: no shape, and the table has no resolutions.
         """
-        shape = (1, *self.largest) if shape is None else checked_shape(shape)
-        if anew or shape not in self._times:
-            with self._measuring:
-                if anew or shape not in self._times:
-                    self._times[shape] = self._measured(shape, anew)
-        return dict(self._times[shape])
+        return self._runner.measure(self._shape(shape), self.measure_seconds, anew)
 
-    def choose(self, budget_ms: float, shape: Sequence[int] | None = None) -> dict:
-        """The row of the setting with the best score whose time is within the budget; its `ms` is the time on this machine.
+    def choose(self, budget_ms: float, shape: Sequence[int] | None = None, on_miss: str = "error") -> dict:
+        """The row of the setting that a call with this budget takes; its `ms` is the time on this machine.
+
+        Args:
+            budget_ms, on_miss: see `predict`.
+            shape: see `measure`.
 
         Raises:
-            tfres.table.BudgetError: none; the fastest is named. ValueError: a budget that is no positive number.
+            tfres.table.BudgetError: no setting is fast enough; the fastest is named. ValueError: a budget that is no positive
+                number, another shape or `on_miss`.
         """
-        if not timing.is_positive(budget_ms):
-            raise ValueError(f"`budget_ms` must be a positive number of milliseconds. Received: budget_ms={budget_ms!r}.")
-        times = self.measure(shape)
-        rows = [{**row, "ms": times[row["setting"]]} for row in self.rows]
-        return tables.best({"score": self.score, "rows": rows}, budget_ms=budget_ms)
+        check_budget(budget_ms, on_miss)
+        return self._chosen(np.zeros([*self._shape(shape), 3], np.uint8), budget_ms, on_miss)[0]
 
     def predict(
         self,
@@ -136,34 +142,47 @@ class AdaptiveModel:
         budget_ms: float | None = None,
         setting: Setting | str | None = None,
         policy: Policy | Mapping | str | os.PathLike | None = None,
+        on_miss: str = "error",
     ) -> Answer:
         """Answer for pictures by the setting with the best score that the budget allows.
 
         Args:
             images: uint8 RGB `(batch, height, width, 3)`, any size; they are resized to the setting's resolution.
-            budget_ms: milliseconds for the call; None for the best setting.
+            budget_ms: milliseconds for the call; without it, and without the next two, the best setting runs.
             setting: this one, whatever it takes.
             policy: when to leave a network with exits, in place of a policy of the table: a `Policy`, its fields or the path
                 of its file.
+            on_miss: where no setting is within the budget: "error", or "cheapest" for the answer of the fastest.
+
+        Returns:
+            the answer; its `ms` are those of the whole call.
 
         Raises:
-            tfres.table.BudgetError: see `choose`. ValueError: unknown setting, no budget, other or no pictures, or a policy
-                that is none or is for another network.
+            tfres.table.BudgetError: see `choose`. ValueError: unknown setting, no budget, more than one of them, other or no
+                pictures, or a policy that is none or is for another network.
         """
-        images = checked_pictures(images)
+        start, images = time.perf_counter(), checked_pictures(images)
+        check_alone(budget_ms=budget_ms, setting=setting, policy=policy, on_miss=on_miss)
         if policy is not None:
-            if (budget_ms, setting) != (None, None):
-                raise ValueError(f"Give `policy` alone. Received: budget_ms={budget_ms}, setting={setting}.")
-            return self._run("policy", images, self._with_exits("policy").policy(policy))
-        if setting is not None:
+            answer = self._runner.run("policy", images, self._with_exits("policy").policy(policy))
+        elif setting is not None:
             if str(setting) not in self.settings:
                 raise ValueError(f"`setting` must be one of {', '.join(self.settings)}. Received: setting={setting}.")
-            return self._run(str(setting), images)
-        if budget_ms is None:
-            best = max(self.rows, key=lambda row: (row[self.score], -row["macs"]))
+            answer = self._runner.run(str(setting), images)
+        elif budget_ms is None:
+            answer = self._runner.run(max(self.rows, key=lambda row: (row[self.score], -row["macs"]))["setting"], images)
         else:
-            best = self.choose(budget_ms, images.shape[:3])
-        return self._run(best["setting"], images)
+            check_budget(budget_ms, on_miss)
+            row, found = self._chosen(images, budget_ms, on_miss, start)
+            answer = found or self._runner.run(row["setting"], images)
+        return dataclasses.replace(answer, ms=1000 * (time.perf_counter() - start))
+
+    def close(self) -> None:
+        """Keep what was learnt for other processes now, not only every half minute, when the model goes and at exit.
+
+        A cache that cannot be read or written costs a line in the log, nothing else.
+        """
+        self._runner.memory.save()
 
     def iterate(self, images: ArrayLike, refine: str = "last") -> Iterator[Answer]:
         """Answers of one exit after the other; nothing of an exit is computed before its answer is asked for.
@@ -197,31 +216,36 @@ class AdaptiveModel:
         except PolicyError as error:
             raise ExportError(f"{self._export.table_place}: row {row['setting']}: {error}") from error
 
-    def _measured(self, shape: tuple[int, int, int], anew: bool) -> dict[str, float]:
-        settings = [row["setting"] for row in self.rows]
-        known = timing.circumstances(self._export.fingerprint, shape, self._export.backend.host())
-        kept = None if anew else timing.read(self.cache, known, settings)
-        if kept is not None:
-            return kept
-        images = np.zeros([*shape, 3], np.uint8)
-        policies = [setting for setting in settings if setting in self._policies]
-        calls = {setting: functools.partial(self._ms, setting, images) for setting in settings if setting not in policies}
-        if policies:
-            calls |= self._exits.calls(images)
-        taken = timing.taken(calls, self.measure_seconds)
-        times = {name: timing.quantile(values) for name, values in taken.items() if name in settings}
-        times |= {setting: self._exits.time(self._policies[setting], taken, shape[0]) for setting in policies}
-        timing.write(self.cache, known, times)
-        return times
+    def _shape(self, shape: Sequence[int] | None) -> tuple[int, int, int]:
+        return (1, *self.largest) if shape is None else checked_shape(shape)
 
-    def _run(self, setting: str, images: np.ndarray, policy: Policy | None = None) -> Answer:
-        policy = policy or self._policies.get(setting)
-        start = time.perf_counter()
-        if policy:
-            outputs = self._exits.run(policy, images)
-        else:
-            outputs = self._export.backend.call(f"{PREFIX}{setting}", {"images": images})
-        return Answer(setting, 1000 * (time.perf_counter() - start), outputs)
+    def _chosen(
+        self, images: np.ndarray, budget_ms: float, on_miss: str, start: float | None = None
+    ) -> tuple[dict, Answer | None]:
+        """The row to run with its `ms`, and its answer if it ran for this.
 
-    def _ms(self, setting: str, images: np.ndarray) -> float:
-        return self._run(setting, images).ms
+        Args:
+            start: when the call began that its answer is for; what is over of the budget since is not there any more.
+        """
+        shape, bold = images.shape[:3], next(self._budgets) % EXPLORE == 0
+        answer = self._runner.first(images)
+        left = budget_ms if start is None else budget_ms - 1000 * (time.perf_counter() - start)
+        row, fastest = self._within(shape, left, budget_ms, bold)
+        if row is None and on_miss == "error" and self._runner.again(fastest["setting"], images):
+            row, fastest = self._within(shape, budget_ms, budget_ms, bold)
+        if row is None:
+            if on_miss == "error":
+                tables.best({"score": self.score, "rows": [fastest]}, budget_ms=budget_ms)
+            row = fastest
+        return row, answer if answer and answer.setting == row["setting"] else None
+
+    def _within(self, shape: tuple[int, int, int], left: float, budget_ms: float, bold: bool) -> tuple[dict | None, dict]:
+        """The best row that is within what is left, or else the fastest if it is within the budget; and the fastest."""
+        times, careful = self._runner.times(shape)
+        limits = times if bold else careful
+        row = fastest = min(self.rows, key=lambda row: times[row["setting"]])
+        fitting = [row for row in self.rows if limits[row["setting"]] <= left]
+        if fitting:
+            row = max(fitting, key=lambda row: (row[self.score], -times[row["setting"]]))
+        row, fastest = ({**one, "ms": times[one["setting"]]} for one in (row, fastest))
+        return (row if fitting or row["ms"] <= budget_ms else None), fastest

@@ -32,5 +32,15 @@ class Backend(Protocol):
             inputs: name -> array, or a text or tuple of numbers.
         """
 
+    def ready(self, name: str, shape: Sequence[int]) -> bool:
+        """Whether the next call of a signature need not make things ready for its first input first.
+
+        A first call takes longer than those that follow: such as for another shape, or in another thread.
+
+        Args:
+            name: of the signature.
+            shape: of its pictures.
+        """
+
     def host(self) -> dict[str, Any]:
         """What its times depend on, JSON-able: `machine` (one line), `devices`, `threads`."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfres.deploy.runtime.times import is_positive
 from tfres.errors import ExportError
 from tfres.settings import Setting
 
@@ -13,6 +14,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
+
+MISSES = ("error", "cheapest")
+
+
+def check_budget(budget_ms: float, on_miss: str) -> None:
+    """Refuse a budget that is none, and another way to miss it.
+
+    Raises:
+        ValueError: names it.
+    """
+    if not is_positive(budget_ms):
+        raise ValueError(f"`budget_ms` must be a positive number of milliseconds. Received: budget_ms={budget_ms!r}.")
+    if on_miss not in MISSES:
+        raise ValueError(f"`on_miss` must be one of {', '.join(MISSES)}. Received: on_miss={on_miss!r}.")
+
+
+def check_alone(on_miss: str, **ways: object) -> None:
+    """Refuse two ways to say what a call runs.
+
+    Raises:
+        ValueError: names them.
+    """
+    given = {name: value for name, value in ways.items() if value is not None}
+    if len(given) > 1:
+        *others, name = given
+        received = ", ".join(f"{other}={given[other]}" for other in others)
+        raise ValueError(f"Give `{name}` alone. Received: {received}.")
+    if on_miss != MISSES[0] and "budget_ms" not in given:
+        raise ValueError(f"`on_miss` must come with `budget_ms`. Received: on_miss={on_miss!r} alone.")
 
 
 def checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:

@@ -28,7 +28,8 @@ def moving_budget(model: AdaptiveModel, calls: int, periods: float = 2.0, batch:
 
     Returns:
         JSON-able dict with `machine`, `batch`, `calls`, the share `within_budget`, `score`, `times` and `rows`, one per call
-        with `budget_ms`, `setting` and `ms`.
+        with `budget_ms`, `setting` and `ms`. Where the machine became so slow that no setting is within the budget, the
+        fastest answers.
     """
     _, height, width = shape = (batch, *model.largest)
     images = np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), np.uint8)
@@ -37,7 +38,7 @@ def moving_budget(model: AdaptiveModel, calls: int, periods: float = 2.0, batch:
     rows = []
     for call in range(calls):
         budget = low + (high - low) * (1 + math.cos(2 * math.pi * periods * call / calls)) / 2
-        answer = model.predict(images, budget_ms=budget)
+        answer = model.predict(images, budget_ms=budget, on_miss="cheapest")
         rows.append({"budget_ms": budget, "setting": answer.setting, "ms": answer.ms})
     within = sum(row["ms"] <= row["budget_ms"] for row in rows) / len(rows)
     facts = {"machine": model.machine, "batch": batch, "calls": len(rows), "within_budget": within}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfres.deploy.runtime.times import QUANTILE, quantile
+from tfres.deploy.runtime.times import QUANTILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,16 +39,30 @@ def policy_time(shares: Sequence[float], single: Taken, several: Taken, batch: i
         order = np.argsort(values)
         reached = np.searchsorted(np.cumsum(weights[order]), QUANTILE * sum(shares) * (1 - 1e-9))
         return float(values[order][min(reached, len(values) - 1)])
-    one, all_of_them = _stages(single), _stages(several)
-    total, going_on = all_of_them[0], 1.0
-    for share, low, high in zip(shares, one[1:], all_of_them[1:], strict=False):
+    reached, going_on = [batch], 1.0
+    for share in shares[:-1]:
         going_on -= share
-        pictures = survivors(batch, going_on)
+        reached.append(survivors(batch, going_on))
+    return batch_time(reached, [_quantile(taken) for taken in single], [_quantile(taken) for taken in several])
+
+
+def batch_time(reached: Sequence[int], single: Sequence[float], several: Sequence[float]) -> float:
+    """Milliseconds of a batch, see `policy_time`.
+
+    Args:
+        reached: how many pictures each stage runs for, the first one for the whole batch.
+        single: ms of one picture that leaves at the first, second, ... exit.
+        several: of the batch, if all its pictures do.
+    """
+    one, whole = _stages(single), _stages(several)
+    total = whole[0]
+    for pictures, low, high in zip(reached[1:], one[1:], whole[1:], strict=True):
         if pictures:
-            total += low + (high - low) * (pictures - 1) / (batch - 1)
+            total += low + (high - low) * (pictures - 1) / max(reached[0] - 1, 1)
     return float(total)
 
 
+@functools.lru_cache(1024)
 def survivors(batch: int, probability: float) -> int:
     """The smallest number that a binomial variable exceeds in 5 % of cases at most."""
     if probability <= 0 or probability >= 1:
@@ -62,7 +77,10 @@ def survivors(batch: int, probability: float) -> int:
     return batch
 
 
-def _stages(taken: Taken) -> list[float]:
-    """Milliseconds of each stage."""
-    reached = np.maximum.accumulate([quantile(values) for values in taken])
-    return [float(ms) for ms in np.diff(reached, prepend=0.0)]
+def _quantile(taken: Sequence[float]) -> float:
+    return float(np.quantile(taken, QUANTILE))
+
+
+def _stages(reached: Sequence[float]) -> list[float]:
+    """Milliseconds of each stage, from those up to its exit."""
+    return [float(ms) for ms in np.diff(np.maximum.accumulate(reached), prepend=0.0)]

@@ -14,7 +14,7 @@ from tfres.errors import ExportError
 from tfres.machine import processor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class LiteRTBackend:
@@ -52,7 +52,14 @@ class LiteRTBackend:
 
     def call(self, name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """See `Backend`."""
-        return self._runner(name)(**inputs)
+        found = self._runner(name)(**inputs)
+        self._own.shapes[name] = next(iter(inputs.values())).shape
+        return found
+
+    def ready(self, name: str, shape: Sequence[int]) -> bool:
+        """See `Backend`; LiteRT prepares a signature when its shape is not that of its last call in this thread."""
+        self._interpreter()
+        return self._own.shapes.get(name) == tuple(shape)
 
     def host(self) -> dict[str, Any]:
         """See `Backend`."""
@@ -65,7 +72,7 @@ class LiteRTBackend:
     def _interpreter(self) -> Interpreter:
         if getattr(self._own, "interpreter", None) is None:
             self._own.interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
-            self._own.runners = {}
+            self._own.runners, self._own.shapes = {}, {}
         return self._own.interpreter
 
     def _runner(self, name: str) -> SignatureRunner:

@@ -14,9 +14,10 @@ from tfres.deploy.runtime.times import tensorflow_host
 from tfres.errors import ExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _VARIABLES = "variables/variables"
+_CALLED = 10_000  # signatures and shapes that are remembered as ready
 
 
 class SavedModelBackend:
@@ -35,7 +36,7 @@ class SavedModelBackend:
             self.calls = dict(self._loaded.signatures)
         except Exception as error:  # TensorFlow's loader has no error of its own: damage shows as any kind
             raise ExportError(f"{_culprit(folder)} must be a file of an export. Received: {_first_line(error)}") from None
-        self.signatures = [*self.calls]
+        self.signatures, self._called = [*self.calls], set()
 
     def takes_pictures(self, name: str) -> bool:
         """See `Backend`."""
@@ -49,7 +50,15 @@ class SavedModelBackend:
     def call(self, name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """See `Backend`."""
         tensors = {key: tf.constant(value) if isinstance(value, np.ndarray) else _kept(value) for key, value in inputs.items()}
-        return {key: value.numpy() for key, value in self.calls[name](**tensors).items()}
+        found = {key: value.numpy() for key, value in self.calls[name](**tensors).items()}
+        if len(self._called) >= _CALLED:
+            self._called = set()
+        self._called.add((name, tuple(next(iter(tensors.values())).shape)))
+        return found
+
+    def ready(self, name: str, shape: Sequence[int]) -> bool:
+        """See `Backend`; TensorFlow optimizes a signature at its first call."""
+        return (name, tuple(shape)) in self._called
 
     def host(self) -> dict[str, Any]:
         """See `Backend`."""

@@ -12,13 +12,11 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tfres.files import read_json, write_json
 from tfres.machine import machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 QUANTILE = 0.95  # share of the calls that are at most as long as a setting's time
 ROUNDS = 40
@@ -47,11 +45,6 @@ def taken(calls: Mapping[str, Callable[[], float]], seconds: float) -> dict[str,
                 break
             found[name].append(call())
     return found
-
-
-def quantile(values: Sequence[float]) -> float:
-    """What 95 % of some milliseconds do not exceed."""
-    return float(np.quantile(values, QUANTILE))
 
 
 def circumstances(fingerprint: str, shape: Sequence[int], host: Mapping | None = None) -> dict:
@@ -87,37 +80,55 @@ def default_cache() -> pathlib.Path:
         return pathlib.Path(tempfile.gettempdir()) / "tfres"
 
 
-def read(cache: pathlib.Path, known: Mapping, settings: Sequence[str]) -> dict[str, float] | None:
-    """Kept times, or None where there are none that can be used; a file that cannot be used is named in the log.
+def read(cache: pathlib.Path, known: Mapping, names: Iterable[str]) -> dict | None:
+    """What `write` kept, or None where there is nothing that can be used; a file that cannot be used is named in the log.
 
     Args:
         cache: folder.
-        known: the circumstances that they must be of.
-        settings: that must be there.
+        known: the circumstances that it must be of.
+        names: whose times may be there.
     """
     place = _place(cache, known)
     if not os.path.lexists(place):
         return None
     try:
         content = read_json(place, ValueError)
-        times = content.get("ms")
-        if {**content, "ms": None} != {**known, "ms": None} or not isinstance(times, dict) or {*times} != {*settings}:
+        state = {key: content.pop(key, None) for key in ("ms", "ratios")}
+        if content != json.loads(json.dumps(known)):
             raise ValueError(f"{place} must be of this export and machine.")
-        if not all(is_positive(ms) for ms in times.values()):
-            raise ValueError(f"{place} must have positive times.")
+        if not all(_is_kept(values, {*names}) for values in state.values()) or not state["ms"] or [] in state["ms"].values():
+            raise ValueError(f"{place} must have lists of positive times.")
     except ValueError as error:
         _LOGGER.warning("%s The times are measured again.", error)
         return None
-    return {setting: float(times[setting]) for setting in settings}
+    return state
 
 
-def write(cache: pathlib.Path, known: Mapping, times: Mapping[str, float]) -> None:
-    """Keep times for the next process; where that fails the log says why, and nothing else happens."""
+def write(cache: pathlib.Path, known: Mapping, state: Mapping) -> bool:
+    """Keep times for the next process; where that fails the log says why, and nothing else happens.
+
+    Args:
+        cache: folder.
+        known: the circumstances.
+        state: see `Estimates.state`.
+
+    Returns:
+        whether they are kept.
+    """
     place = _place(cache, known)
     try:
-        write_json(place, {**known, "ms": times})
+        write_json(place, {**known, **state})
     except OSError as error:
         _LOGGER.warning("%s cannot be written, measured times are not kept: %s.", place, error.strerror or error)
+        return False
+    return True
+
+
+def _is_kept(values: object, names: set[str]) -> bool:
+    """Whether it is a mapping from some of the names to lists of positive numbers."""
+    if not isinstance(values, dict) or not {*values} <= names:
+        return False
+    return all(isinstance(some, list) and all(is_positive(one) for one in some) for some in values.values())
 
 
 def is_positive(value: object) -> bool:
