@@ -24,6 +24,7 @@ train: $(VENV)/installed
 
 test: lint
 	$(if $(TORCH),$(PY) -m pip install --quiet --progress-bar off -r requirements-torch.txt)
+	$(if $(RUNTIMES),$(PY) -m pip install --quiet --progress-bar off -r requirements-runtimes.txt)
 	$(PY) -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed

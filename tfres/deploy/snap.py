@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from tfres.errors import ExportError
 from tfres.evaluation.measuring import Form, measure
+from tfres.layers.serving import served_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    import tensorflow as tf
 
     from tfres.evaluation.opened import OpenedRun
     from tfres.models.network import Network
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 NAME = "snapped"  # in the field `form` of rows
 
 
-def snap(network: Network) -> ServedNetwork:
+def snap(network: Network, form: Callable[..., tf.keras.layers.Layer] = served_form) -> ServedNetwork:
     """The served form of a low-bit network, with its kernels and levels on the integer grid.
 
     Kernels of low-bit layers are codes from -127 to 127 times one float per output channel, levels of activations codes from 0
@@ -32,11 +35,12 @@ def snap(network: Network) -> ServedNetwork:
     Args:
         network: built; the plain one of a setting (`Network.materialize`) where settings have kernels of other widths, whose
             largest values are then their own; else also a whole one.
+        form: of the layers, see `Network.served`.
 
     Raises:
         ExportError: it has neither kernels nor activations of few bits.
     """
-    served = network.served()
+    served = network.served(form)
     if not served.snap():
         raise ExportError("`network` must have weights or activations of 1 to 8 bits. Received: a float network.")
     return served
