@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
+from tfres.data.decoding import shape_of, starts
 from tfres.deploy.packed import pack
 from tfres.errors import ExportError
 
@@ -150,13 +151,21 @@ def _of_points(points: dict[Setting, _Point], task: Task, any_side: bool) -> Sig
 
 
 def of_encoded(task: Task, size: tuple[int, int], answer: Callable[[tf.Tensor], dict]) -> Callable[..., dict]:
-    """The signature of JPEG or PNG bytes: they are cut as in evaluation at a size and answered as pictures are."""
+    """The signature of JPEG or PNG bytes: they are cut as in evaluation at a size and answered as pictures are.
+
+    Headers are looked at before anything of the size that they declare is made.
+    """
+
+    def cut(one: tf.Tensor) -> tf.Tensor:
+        known = starts(one, "JPEG") | starts(one, "PNG")  # animations may hold many times what their header says
+        with tf.control_dependencies([asserted(known, "`encoded` must be JPEG or PNG pictures. Received: other bytes.")]):
+            one = tf.identity(one)
+        with tf.control_dependencies([shape_of(one)]):
+            return task.evaluation_picture(tf.identity(one), size)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
     def encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        spec = tf.TensorSpec([None, None, 3], tf.uint8)
-        cut = tf.map_fn(lambda one: task.evaluation_picture(one, size), encoded, fn_output_signature=spec)
-        return answer(cut)
+        return answer(tf.map_fn(cut, encoded, fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8)))
 
     return encoded.get_concrete_function()
 
