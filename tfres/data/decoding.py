@@ -129,7 +129,7 @@ def fault_of(encoded: bytes) -> str | None:
     return None
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _traced_decode(encoded: tf.Tensor) -> tf.Tensor:
     return decode(encoded)
 

@@ -91,7 +91,7 @@ def _traced(served: ServedNetwork, any_setting: bool, task: Task | None) -> Any:
 
     pictures = PICTURES if task is not None else IMAGES if any_setting else tf.TensorSpec([None, *size, 3], name="images")
     specs = [pictures, NUMBER] if any_setting else [pictures]
-    traced = tf.function(run, input_signature=specs).get_concrete_function()
+    traced = tf.function(run, input_signature=specs, autograph=False).get_concrete_function()
     for operation in traced.graph.get_operations():
         if operation.type in _KERNEL_SECOND and not operation.inputs[1].shape.is_fully_defined():
             raise _needed(served.settings, "no other runtime takes the width of kernels as an input")

@@ -88,7 +88,7 @@ class _Served:
             pictures = tf.TensorSpec([None, None, None, 3], self.network.compute_dtype)
             specs = {name: tf.TensorSpec.from_tensor(value, name) for name, value in given.items()}
 
-            @tf.function(input_signature=[pictures, specs, tf.TensorSpec([], tf.int32)])
+            @tf.function(input_signature=[pictures, specs, tf.TensorSpec([], tf.int32)], autograph=False)
             def body(images: tf.Tensor, given: dict[str, tf.Tensor], count: tf.Tensor) -> dict[str, tf.Tensor]:
                 outputs = self.network.run(images, dataclasses.replace(at, **given))
                 outputs = tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
@@ -118,7 +118,7 @@ def _of_points(points: dict[Setting, _Point], task: Task, any_side: bool) -> Sig
         any_side: with `serve_any`.
     """
     largest, smallest = next(iter(points.values())), [*points.values()][-1]
-    some = tf.function(some_pictures, input_signature=[PICTURES])  # traced once for all
+    some = tf.function(some_pictures, input_signature=[PICTURES], autograph=False)  # traced once for all
 
     def at_setting(point: _Point, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images, count = some(images)
@@ -129,10 +129,10 @@ def _of_points(points: dict[Setting, _Point], task: Task, any_side: bool) -> Sig
         return point.served.answer(resized, at, count)
 
     def of_setting(point: _Point) -> Callable[..., dict]:
-        signature = tf.function(lambda images: at_setting(point, images), input_signature=[PICTURES])
+        signature = tf.function(lambda images: at_setting(point, images), input_signature=[PICTURES], autograph=False)
         return signature.get_concrete_function()
 
-    @tf.function(input_signature=[PICTURES])
+    @tf.function(input_signature=[PICTURES], autograph=False)
     def of_any_side(images: tf.Tensor) -> dict[str, tf.Tensor]:
         height, width = tf.shape(images)[1], tf.shape(images)[2]
         low, high = smallest.setting.resolution, largest.setting.resolution
@@ -163,7 +163,7 @@ def of_encoded(task: Task, size: tuple[int, int], answer: Callable[[tf.Tensor], 
         with tf.control_dependencies([shape_of(one)]):
             return task.evaluation_picture(tf.identity(one), size)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")], autograph=False)
     def encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(tf.map_fn(cut, encoded, fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8)))
 
