@@ -24,7 +24,8 @@ train: $(VENV)/installed
 
 test: lint
 	$(if $(TORCH),$(PY) -m pip install --quiet --progress-bar off -r requirements-torch.txt)
-	$(PY) -m pytest -q -n 2 --dist loadfile $(ARGS)
+	$(if $(RUNTIMES),$(PY) -m pip install --quiet --progress-bar off -r requirements-runtimes.txt)
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -266,7 +266,7 @@ def _select(x: tf.Tensor, thresholds: list[tf.Tensor], outputs: list[tf.Tensor])
 
 
 # One pass over the tensor instead of one per level; in training only, so that exports need no XLA.
-_fused_select = tf.function(_select, jit_compile=True)
+_fused_select = tf.function(_select, jit_compile=True, autograph=False)
 
 
 def _per_level(above: tf.Tensor) -> tf.Tensor:

@@ -10,12 +10,35 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+# Files that take longest; with two workers these begin first, so that neither waits for one of them at the end.
+_LONG = [
+    "models/test_mutualnet.py",
+    "test_commands.py",
+    "deploy/litert/test_families.py",
+    "deploy/test_savedmodel.py",
+    "models/test_all_networks.py",
+    "test_mutualnet_commands.py",
+    "engines/test_training.py",
+    "engines/test_parity.py",
+    "engines/test_multiworker.py",
+    "models/test_rsnet.py",
+    "models/test_san.py",
+    "models/test_rsnet_float.py",
+    "toy/test_toy.py",
+    "test_exit_commands.py",
+]
+
 DATA = pathlib.Path(__file__).parent / "goldens"
 
 assert tfres.__version__
 # Two logical devices, so that replicas can be tested on one processor.
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+def pytest_collection_modifyitems(items):
+    places = {pathlib.Path(__file__).parent / name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from tfres import cli, evaluate, export, prepare, profile, train
 from tfres.deploy import AdaptiveModel, snap
 from tfres.errors import DataError, ExportError, RecipeError, RunError
 from tfres.evaluation.opened import open_run
-from tfres.families import from_preset
 from tfres.families.networks import load_run
 from tfres.families.recipes import read_recipe
 from tfres.run import Run, checkpoints
@@ -177,19 +176,6 @@ def test_export_of_one_litert_file(run, tmp_path, capsys, monkeypatch):
 
 def _plain():
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "TF_USE_LEGACY_KERAS")}
-
-
-def test_export_of_many_sizes_is_hardly_larger_than_of_one(tmp_path):
-    from tests.tasks.fakes import classification
-    from tfres.deploy.savedmodel import export_savedmodel
-
-    sizes = {}
-    for resolutions in ((32,), (32, 28, 24, 20, 16)):
-        network = from_preset("resnet20", weight_bits=2, activation_bits=2, resolutions=resolutions)
-        task = classification(10, side=32, rules="tensorpack", resize="nearest", flip="shared")
-        path = export_savedmodel(network, task, tmp_path, f"n{len(resolutions)}", task.classes)
-        sizes[len(resolutions)] = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    assert sizes[5] <= 1.15 * sizes[1]
 
 
 @pytest.fixture

@@ -86,6 +86,12 @@ def test_families_are_not_told_apart_by_what_they_have(code):
     assert found <= {"tfres/models/macs.py", "tfres/run/facts.py"}
 
 
+def test_functions_are_traced_as_they_are(code):
+    """Conditions over tensors are `tf.cond`; looking for others takes most of the time of tracing."""
+    traced = [(path, line) for path, text in code.items() for line in text.splitlines() if "tf.function" in line]
+    assert len(traced) > 15 and [found for found in traced if "autograph=False" not in found[1]] == []
+
+
 def test_verbs_are_short():
     """A verb parses, builds objects, makes one call and prints."""
     verbs = [path for path in (ROOT / "tfres").glob("*.py") if "run_main(main)" in path.read_text(encoding="utf-8")]

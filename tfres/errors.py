@@ -31,3 +31,8 @@ class SourceError(DataError, UsageError):
 
 class WorkerLost(RuntimeError):
     """A worker of a run on several machines stopped answering."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line of at most 200 characters; its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -137,7 +137,7 @@ def parse_json(text: str, path: str, kind: type[Exception], holds: type = dict) 
     if _depth(text) > DEEPEST:
         raise kind(f"{path} must nest lists and mappings at most {DEEPEST} deep.")
     try:
-        value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_not_finite, parse_float=_finite)
+        value = json.loads(text, object_pairs_hook=distinct, parse_constant=_not_finite, parse_float=_finite)
     except ValueError as error:
         raise kind(f"{path} must be a JSON document: {error}.") from error
     if not isinstance(value, holds):
@@ -196,7 +196,12 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of a JSON document from its pairs (`object_pairs_hook`).
+
+    Raises:
+        ValueError: a key stands twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

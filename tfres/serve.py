@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     with Server(arguments.model, arguments.name, arguments.host, arguments.port, arguments.rest_port, limits) as server:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: server.stop())
-        print(f"{server.name}: gRPC {server.host}:{server.port}, REST http://{server.host}:{server.rest_port}", flush=True)
+        print(f"{server.name}: gRPC {server.address}, REST http://{server.rest_address}", flush=True)
         server.wait()
     return 0
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tfres.errors import first_line
 from tfres.files import read_text
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def parse_yaml(text: str, name: str, kind: type[Exception]) -> dict[str, Any]:
     except _Refused as error:
         raise kind(f"{name}, line {error.line + 1}: {error}") from error
     except (yaml.YAMLError, ValueError, OverflowError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         reason = "a number has too many digits" if "int_max_str_digits" in reason else reason
         raise kind(f"{name} is not YAML that can be read: {reason}.") from error
     finally:

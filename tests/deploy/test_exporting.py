@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.data.pictures import declaring
 from tests.deploy import fakes
 from tfres.deploy import AdaptiveModel, export_savedmodel
 from tfres.errors import ExportError, UsageError
@@ -88,6 +89,21 @@ def test_an_empty_batch_has_an_empty_answer(tmp_path):
             "class": (0,),
         }
     assert signatures["serve_encoded"](encoded=tf.zeros([0], tf.string))["logits"].shape == (0, 5)
+
+
+def test_encoded_pictures_that_are_refused(tmp_path):
+    """By their headers: nothing of the size that they declare is made."""
+    _, signatures = _opened(_export(tmp_path))
+    picture = tf.zeros([8, 8, 3], tf.uint8)
+    for encode in (tf.io.encode_png, tf.io.encode_jpeg):
+        content = encode(picture).numpy()
+        large = declaring(content, 60000, 60000)
+        for batch in ([large], [content, large]):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="sides that are not from 1 to 16384 pixels.*60000"):
+                signatures["serve_encoded"](encoded=tf.constant(batch))
+    for other in (b"GIF89a" + bytes(30), b"BM" + bytes(60), b"", b"x"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="`encoded` must be JPEG or PNG pictures"):
+            signatures["serve_encoded"](encoded=tf.constant([other]))
 
 
 def test_pictures_that_signatures_refuse(tmp_path):

@@ -13,29 +13,28 @@ import time
 import numpy as np
 
 from tests.reference import relative
+from tfres import train
 from tfres.run.checkpoints import latest_checkpoint, read_checkpoint
 
 OPTIONS = ["--arch", "resnet20", "--model.blocks", "[1]", "--model.widths", "[4]", "--sizes", "16", "12", "--fake"]
 OPTIONS += ["--batch-size", "8", "--lr", "0.02", "--training.schedule", "constant", "--model.synchronised_norms", "true"]
 
 
-def _start(run, *options, workers=1):
+def _start(run, *options):
     """Processes of `tfres.train`, one per worker."""
     ports = []
-    sockets = [socket.socket() for _ in range(workers)]
+    sockets = [socket.socket() for _ in range(2)]
     for listener in sockets:
         listener.bind(("localhost", 0))
         ports.append(listener.getsockname()[1])
     for listener in sockets:
         listener.close()
-    command = [sys.executable, "-m", "tfres.train", *OPTIONS, "--run", str(run), *options]
+    command = [sys.executable, "-m", "tfres.train", *OPTIONS, "--run", str(run), "--strategy", "multiworker", *options]
     processes = []
-    for index in range(workers):
+    for index in range(2):
         environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
-        if workers > 1:
-            cluster = {"worker": [f"localhost:{port}" for port in ports]}
-            environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-            command += ["--strategy", "multiworker"] if index == 0 else []
+        cluster = {"worker": [f"localhost:{port}" for port in ports]}
+        environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
         pipe = subprocess.PIPE
         processes.append(subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True))
     return processes
@@ -59,8 +58,8 @@ def _losses(run):
 
 def test_two_workers_with_half_the_batch_are_one_with_the_whole(tmp_path):
     options = ["--data.fake_size", "16", "--epochs", "2"]
-    _finish(_start(tmp_path / "one", *options))
-    chief, other = _finish(_start(tmp_path / "two", *options, workers=2))
+    assert train.main([*OPTIONS, "--run", str(tmp_path / "one"), *options]) == 0
+    chief, other = _finish(_start(tmp_path / "two", *options))
     assert "checkpoint" in chief and other == ""
     one, two = _final(tmp_path / "one"), _final(tmp_path / "two")
     assert set(one) == set(two) and one["global_step"] == 4
@@ -72,7 +71,7 @@ def test_two_workers_with_half_the_batch_are_one_with_the_whole(tmp_path):
 def test_a_killed_worker_ends_the_other_and_both_go_on(tmp_path):
     """The survivor ends with exit code 1 and says what to do; the same commands resume from the last checkpoint."""
     options = ["--data.fake_size", "64", "--epochs", "4"]
-    survivor, victim = _start(tmp_path / "run", *options, workers=2)
+    survivor, victim = _start(tmp_path / "run", *options)
     deadline = time.time() + 240
     while not latest_checkpoint(tmp_path / "run" / "checkpoints") and time.time() < deadline:
         time.sleep(0.05)
@@ -83,5 +82,5 @@ def test_a_killed_worker_ends_the_other_and_both_go_on(tmp_path):
     assert "error: Another worker cannot be reached any more after step" in errors
     stopped = int(_final(tmp_path / "run")["global_step"])
     assert 0 < stopped < 40
-    _finish(_start(tmp_path / "run", *options, workers=2))
+    _finish(_start(tmp_path / "run", *options))
     assert int(_final(tmp_path / "run")["global_step"]) == 40

@@ -55,6 +55,7 @@ def test_rounding(golden):
     assert slim_channels(10, 0.3, minimum=8) == 8 and slim_channels(10, 0.3) == 9 and slim_channels(20, 0.55, divisor=1) == 11
 
 
+@pytest.mark.usefixtures("unfilled")
 def test_channels_of_every_layer(golden):
     for output in golden("mutualnet_channels")["outputs"]:
         setting = output["setting"]
@@ -77,6 +78,7 @@ def _kernels(model, setting):
     return shapes
 
 
+@pytest.mark.usefixtures("unfilled")
 def test_costs(golden):
     """Multiply-adds and parameters of the reference, a part of the grid."""
     for output in golden("mutualnet_macs")["outputs"]:
@@ -90,6 +92,7 @@ def test_costs(golden):
                 assert (cost.macs, cost.params, cost.bytes) == (macs, params, 4 * params)
 
 
+@pytest.mark.usefixtures("unfilled")
 @pytest.mark.parametrize("arch", TABLES)
 def test_published_query_tables(arch):
     model, entries = built(arch), TABLES[arch].split()
@@ -111,6 +114,7 @@ SWITCHES = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("unfilled")
 @pytest.mark.parametrize("arch", SWITCHES)
 def test_slimmable_networks(arch):
     model = built(arch)

@@ -38,6 +38,7 @@ def randomise(model, rng):
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
 
 
+@pytest.mark.usefixtures("unfilled")
 @pytest.mark.parametrize(("arch", "mode"), COUNTS)
 def test_counts(arch, mode):
     quantized, final, channels, weight_quantizers, activation_quantizers, one, five = COUNTS[arch, mode]

@@ -59,6 +59,7 @@ def tiny(arch, **overrides):
     return model
 
 
+@pytest.mark.usefixtures("unfilled")
 @pytest.mark.parametrize("arch", COUNTS)
 def test_counts_of_the_specification(arch):
     (one, two, five), macs = COUNTS[arch]

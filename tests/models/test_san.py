@@ -33,6 +33,7 @@ def _metas(model):
     return [layer for layer in model._flatten_layers() if isinstance(layer, (MetaConv2D, MetaDepthwiseConv2D))]
 
 
+@pytest.mark.usefixtures("unfilled")
 @pytest.mark.parametrize("arch", LIVE)
 def test_counts_of_the_specification(arch):
     live, generated, norms = LIVE[arch]

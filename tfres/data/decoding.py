@@ -66,7 +66,7 @@ def shape_of(encoded: tf.Tensor) -> tf.Tensor:
     def of_jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         return tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.int64), tf.constant(0)
 
-    shape, fault = tf.cond(_starts(encoded, "JPEG"), of_jpeg, lambda: _other_header(encoded))
+    shape, fault = tf.cond(starts(encoded, "JPEG"), of_jpeg, lambda: _other_header(encoded))
     short, long = tf.reduce_min(shape), tf.reduce_max(shape)
     fits = (short >= 1) & (long <= LARGEST_SIDE) & (short * long <= LARGEST_PIXELS) & (long <= LARGEST_ASPECT * short)
     fault = tf.where(tf.equal(fault, 0) & ~fits, _SHAPE, fault)
@@ -74,7 +74,8 @@ def shape_of(encoded: tf.Tensor) -> tf.Tensor:
         return tf.cast(shape, tf.int32)
 
 
-def _starts(encoded: tf.Tensor, kind: str) -> tf.Tensor:
+def starts(encoded: tf.Tensor, kind: str) -> tf.Tensor:
+    """Whether a picture is of a kind ("JPEG", "PNG", "GIF", "BMP"), by its first bytes."""
     signature = _SIGNATURES[kind]
     return tf.equal(tf.strings.substr(encoded, 0, len(signature)), signature)
 
@@ -86,7 +87,7 @@ def _other_header(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     fields = tf.unstack(tf.linalg.matvec(tf.constant(_FIELD_WEIGHTS, tf.int64), head))
     png_height, png_width, depth, gif_height, gif_width, rows, columns, header, bits, packing = fields
     rows = tf.where(rows >= 2**31, 2**32 - rows, rows)  # negative: stored from the top
-    is_png, is_gif, is_bmp = (_starts(encoded, kind) for kind in ("PNG", "GIF", "BMP"))
+    is_png, is_gif, is_bmp = (starts(encoded, kind) for kind in ("PNG", "GIF", "BMP"))
     plain = (header >= 40) & tf.equal(packing % 3, 0) & ((bits >= 24) | _grey_table(encoded, bits))
     kind = tf.where(is_png, 0, tf.where(is_gif, 1, 2))
     shape = tf.gather(tf.stack([[png_height, png_width], [gif_height, gif_width], [rows, columns]]), kind)
@@ -128,7 +129,7 @@ def fault_of(encoded: bytes) -> str | None:
     return None
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _traced_decode(encoded: tf.Tensor) -> tf.Tensor:
     return decode(encoded)
 

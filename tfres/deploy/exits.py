@@ -101,8 +101,8 @@ class _Body:
     def __init__(self, served: ServedExits, task: Task) -> None:
         self.task, self.size = task, served.input_size(served.settings[0])
         self.served, self.exits, self.ways = served.frozen(), served.exits, served.frozen().ways
-        self.prepared = tf.function(self._prepared, input_signature=[PICTURES])
-        self.answer = tf.function(task.answer)
+        self.prepared = tf.function(self._prepared, input_signature=[PICTURES], autograph=False)
+        self.answer = tf.function(task.answer, autograph=False)
 
     def _prepared(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The pictures as the network takes them, at least one, and how many there are."""
@@ -121,7 +121,7 @@ def _of_exits(body: _Body, settings: Sequence[Setting]) -> Callable[..., dict]:
             answers = [{name: tf.stack([answer[name] for answer in answers], 1) for name in answers[0]}]
         return _first(answers[0], count)
 
-    return tf.function(serve, input_signature=[PICTURES]).get_concrete_function()
+    return tf.function(serve, input_signature=[PICTURES], autograph=False).get_concrete_function()
 
 
 def _adaptive(body: _Body, policy: Policy, compact: str) -> Callable[..., dict]:
@@ -131,7 +131,7 @@ def _adaptive(body: _Body, policy: Policy, compact: str) -> Callable[..., dict]:
     defaults = tf.constant(never), tf.constant(policy.temperatures), tf.constant(policy.score)
     numbers = [tf.TensorSpec([None], tf.float32, name) for name in ("thresholds", "temperatures")]
 
-    @tf.function(input_signature=[PICTURES, *numbers, tf.TensorSpec([], tf.string, "score")])
+    @tf.function(input_signature=[PICTURES, *numbers, tf.TensorSpec([], tf.string, "score")], autograph=False)
     def adaptive(
         images: tf.Tensor,
         thresholds: tf.Tensor = defaults[0],
@@ -180,13 +180,13 @@ def _stage(body: _Body, number: int) -> Callable[..., dict]:
         return answered(state, before, count)
 
     if place == 0:
-        return tf.function(first, input_signature=[PICTURES]).get_concrete_function()
+        return tf.function(first, input_signature=[PICTURES], autograph=False).get_concrete_function()
     earlier = body.exits[place - 1]
     like = (trunk.frozen[earlier].outputs[1], [heads.frozen[earlier].outputs] if heads.cascade else [])
     specs = {
         name: tf.TensorSpec([None, *one.shape[1:]], one.dtype) for name, one in named_states(tf.nest.flatten(like)).items()
     }
-    return tf.function(further).get_concrete_function(**specs)
+    return tf.function(further, autograph=False).get_concrete_function(**specs)
 
 
 def named_states(states: Sequence[Any]) -> dict[str, Any]:

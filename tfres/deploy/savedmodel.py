@@ -14,7 +14,7 @@ from tfres.deploy.forms import SAVED_FORMS
 from tfres.deploy.runtime.files import CARD, CLASSES, POLICY, TABLE, WARMUP, check_classes, seal
 from tfres.deploy.versions import add_version, version_parent
 from tfres.deploy.warmup import write_warmup
-from tfres.errors import ExportError
+from tfres.errors import ExportError, first_line
 from tfres.files import write_json, write_text
 from tfres.models.exit_ways import COMPACTIONS
 
@@ -133,7 +133,7 @@ def export_savedmodel(
             try:
                 tf.saved_model.save(root, str(folder), made)
             except tf.errors.OpError as error:
-                raise OSError(error.message.splitlines()[0]) from None
+                raise OSError(first_line(error)) from None
         write_warmup(folder, folder / WARMUP, name, lambda signature: sizes.get(signature, largest))
         write_text(folder / CARD, text)
         seal(folder)

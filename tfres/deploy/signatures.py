@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
+from tfres.data.decoding import shape_of, starts
 from tfres.deploy.packed import pack
 from tfres.errors import ExportError
 
@@ -95,7 +96,7 @@ class _Served:
             pictures = tf.TensorSpec([None, None, None, 3], self.network.compute_dtype)
             specs = {name: tf.TensorSpec.from_tensor(value, name) for name, value in given.items()}
 
-            @tf.function(input_signature=[pictures, specs, tf.TensorSpec([], tf.int32)])
+            @tf.function(input_signature=[pictures, specs, tf.TensorSpec([], tf.int32)], autograph=False)
             def body(images: tf.Tensor, given: dict[str, tf.Tensor], count: tf.Tensor) -> dict[str, tf.Tensor]:
                 outputs = self.network.run(images, dataclasses.replace(at, **given))
                 outputs = tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
@@ -125,7 +126,7 @@ def _of_points(points: dict[Setting, _Point], task: Task, any_side: bool) -> Sig
         any_side: with `serve_any`.
     """
     largest, smallest = next(iter(points.values())), [*points.values()][-1]
-    some = tf.function(some_pictures, input_signature=[PICTURES])  # traced once for all
+    some = tf.function(some_pictures, input_signature=[PICTURES], autograph=False)  # traced once for all
 
     def at_setting(point: _Point, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images, count = some(images)
@@ -136,10 +137,10 @@ def _of_points(points: dict[Setting, _Point], task: Task, any_side: bool) -> Sig
         return point.served.answer(resized, at, count)
 
     def of_setting(point: _Point) -> Callable[..., dict]:
-        signature = tf.function(lambda images: at_setting(point, images), input_signature=[PICTURES])
+        signature = tf.function(lambda images: at_setting(point, images), input_signature=[PICTURES], autograph=False)
         return signature.get_concrete_function()
 
-    @tf.function(input_signature=[PICTURES])
+    @tf.function(input_signature=[PICTURES], autograph=False)
     def of_any_side(images: tf.Tensor) -> dict[str, tf.Tensor]:
         height, width = tf.shape(images)[1], tf.shape(images)[2]
         low, high = smallest.setting.resolution, largest.setting.resolution
@@ -158,13 +159,21 @@ def _of_points(points: dict[Setting, _Point], task: Task, any_side: bool) -> Sig
 
 
 def of_encoded(task: Task, size: tuple[int, int], answer: Callable[[tf.Tensor], dict]) -> Callable[..., dict]:
-    """The signature of JPEG or PNG bytes: they are cut as in evaluation at a size and answered as pictures are."""
+    """The signature of JPEG or PNG bytes: they are cut as in evaluation at a size and answered as pictures are.
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
+    Headers are looked at before anything of the size that they declare is made.
+    """
+
+    def cut(one: tf.Tensor) -> tf.Tensor:
+        known = starts(one, "JPEG") | starts(one, "PNG")  # animations may hold many times what their header says
+        with tf.control_dependencies([asserted(known, "`encoded` must be JPEG or PNG pictures. Received: other bytes.")]):
+            one = tf.identity(one)
+        with tf.control_dependencies([shape_of(one)]):
+            return task.evaluation_picture(tf.identity(one), size)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")], autograph=False)
     def encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        spec = tf.TensorSpec([None, None, 3], tf.uint8)
-        cut = tf.map_fn(lambda one: task.evaluation_picture(one, size), encoded, fn_output_signature=spec)
-        return answer(cut)
+        return answer(tf.map_fn(cut, encoded, fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8)))
 
     return encoded.get_concrete_function()
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfres.deploy.runtime.files import GRAPH
+from tfres.errors import first_line
 
 if TYPE_CHECKING:
     import pathlib
@@ -43,7 +44,7 @@ def write_warmup(folder: pathlib.Path, place: pathlib.Path, name: str, size_of: 
                 if definition.inputs:  # the others are the loader's own
                     records.write(_prediction_log(name, signature, _inputs(definition, size_of(signature))))
     except tf.errors.OpError as error:
-        raise OSError(error.message.splitlines()[0]) from None
+        raise OSError(first_line(error)) from None
 
 
 def _inputs(definition: meta_graph_pb2.SignatureDef, size: Size) -> dict[str, tensor_pb2.TensorProto]:

@@ -66,6 +66,7 @@ class TrainingModel(tf.keras.Model):
         """Pairs of weight or statistic and its moving average."""
         return list(zip(self._averaged, self._averages, strict=True))
 
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         variables = self.network.trainable_variables
         scaled = self.optimizer is not self.sgd

@@ -45,7 +45,7 @@ def wait_for_workers(name: str) -> None:
         return
     strategy = make_strategy(name)
 
-    @tf.function
+    @tf.function(autograph=False)
     def met() -> tf.Tensor:
         return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(1.0)))
 

@@ -52,7 +52,7 @@ def calibrate(network: Network, batches: Iterable[tf.Tensor]) -> int:
         size = images.shape[0]
         if traced is None:
             spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
-            traced = tf.function(measured).get_concrete_function(spec)
+            traced = tf.function(measured, autograph=False).get_concrete_function(spec)
         weighted = [[size * value for value in pair] for pair in traced(images)]
         sums = weighted if sums is None else tf.nest.map_structure(tf.add, sums, weighted)
         seen += size

@@ -48,7 +48,7 @@ class Evaluator:
     def _measure(self, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         if self._traced is None:
             specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), batch)
-            self._traced = tf.function(self._measured).get_concrete_function(specs)
+            self._traced = tf.function(self._measured, autograph=False).get_concrete_function(specs)
         return self._traced(batch)
 
     def _measured(self, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:

@@ -81,7 +81,7 @@ def _served_call(served: ServedNetwork, setting: Setting, task: Task, batch: int
     size, at = served.size(setting), served.at(setting)
     height, width = served.input_size(setting)
 
-    @tf.function(input_signature=[tf.TensorSpec([batch, height, width, 3], tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec([batch, height, width, 3], tf.uint8)], autograph=False)
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, _ = task.prepare({"images": {size: images}}, [size], training=False)
         return task.answer(served.run(tf.cast(inputs[size], served.compute_dtype), at))

@@ -48,7 +48,7 @@ def count_cost(model: tf.keras.Model, setting: Setting | None, input_shape: tupl
     Raises:
         CostError: the network holds an operation whose cost cannot be counted.
     """
-    function = tf.function(lambda images: model(images, setting=setting, training=training))
+    function = tf.function(lambda images: model(images, setting=setting, training=training), autograph=False)
     spec = tf.TensorSpec(input_shape, model.compute_dtype)
     graph = function.get_concrete_function(spec).graph
     placeholders = {id(outer): inner for outer, inner in graph.captures}

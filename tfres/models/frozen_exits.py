@@ -38,7 +38,7 @@ class _Frozen:
 
     def __init__(self, function: Callable[..., Any], *like: Any) -> None:
         specs = tf.nest.map_structure(lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), like)
-        traced = tf.function(function).get_concrete_function(*specs)
+        traced = tf.function(function, autograph=False).get_concrete_function(*specs)
         flat = tf.nest.flatten(specs)
         names = [tensor.name for tensor in traced.inputs[: len(flat)]]
         found = [tensor.name for tensor in tf.nest.flatten(traced.structured_outputs)]

@@ -19,6 +19,9 @@ from tfres.models.options import NetworkOptions, read_options
 from tfres.models.served import ServedNetwork
 from tfres.settings import Private, Setting, next_smaller
 
+# Nothing here is a condition or loop over tensors in Python's words, and looking for some takes most of the time of tracing.
+_as_it_is = tf.autograph.experimental.do_not_convert
+
 
 class Network(tf.keras.Model):
     """One set of weights that runs at many settings.
@@ -116,18 +119,21 @@ class Network(tf.keras.Model):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.options.to_dict()}
 
+    @_as_it_is
     def build(self, input_shape: Any = None) -> None:
         """Create all variables; the input shape does not matter."""
         if self.built:
             return
         super().build((None, *self.input_size(self.settings[0]), 3))
 
+    @_as_it_is
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         return super().__call__(checked_images(images), *args, **kwargs)
 
     def call(self, images: tf.Tensor, setting: Any = None, training: bool | None = None) -> tf.Tensor:
         return self.run(images, At(self.resolve(setting)), training)
 
+    @_as_it_is
     def run(self, images: tf.Tensor, at: At | None, training: bool | None = None) -> tf.Tensor:
         """`call` without checks, at whatever `At` the layers can run."""
         maps = self.backbone(images, at=at, training=training)

@@ -101,6 +101,7 @@ class ServedNetwork(tf.Module):
         """Make all variables by a run."""
         self.run(images, self.at(self.settings[0]))
 
+    @tf.autograph.experimental.do_not_convert
     def run(self, images: tf.Tensor, at: At) -> tf.Tensor:
         """Logits of normalised images."""
         return self.classifier(self.backbone.pool(self.backbone(images, at=at, training=False)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfres.errors import RunError
+from tfres.errors import RunError, first_line
 from tfres.files import atomic_path
 from tfres.settings import Private, Setting
 
@@ -90,10 +90,8 @@ def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         NotImplementedError,
         SyntaxError,
     ) as error:
-        told = (str(error) or type(error).__name__).splitlines()[0][:160]
-        raise RunError(
-            f"{path} must be an archive of arrays that tfres wrote: {told}. Remove it and calibrate again."
-        ) from error
+        told = f"{path} must be an archive of arrays that tfres wrote: {first_line(error)}."
+        raise RunError(f"{told} Remove it and calibrate again.") from error
 
 
 def _options(path: pathlib.Path, array: np.ndarray) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 import concurrent.futures
 import os
 import shutil
+import socket
 import time
+import urllib.request
 
 import grpc
 import numpy as np
@@ -109,6 +111,22 @@ def test_what_is_no_model(tmp_path, small_export):
     (tmp_path / "broken" / "1" / "saved_model.pb").write_bytes(b"x")
     with pytest.raises(ExportError, match="saved_model.pb must be the file that was exported"):
         Server(tmp_path / "broken", port=0, rest_port=0)
+
+
+def test_ipv6(small_export):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"this machine has no ::1: {error}")
+    request = request_of("net", np.zeros([1, 16, 16, 3], np.uint8)).SerializeToString()
+    with Server(small_export, host="::1", port=0, rest_port=0) as server:
+        assert (server.address, server.rest_address) == (f"[::1]:{server.port}", f"[::1]:{server.rest_port}")
+        with grpc.insecure_channel(server.address) as channel:
+            assert call(channel, PREDICT, request)[0] == "OK"
+        with urllib.request.urlopen(f"http://{server.rest_address}/v1/models/net", timeout=20) as answer:
+            assert answer.status == 200
+        with pytest.raises(UsageError, match=r"must be an address that is free. Received: \[::1\]:"):
+            Server(small_export, host="::1", port=server.port, rest_port=0)
 
 
 def test_ports_that_are_taken(server, small_export):

@@ -16,8 +16,11 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from tests.data.pictures import declaring
 from tfres.deploy.server import Limits, Server
+from tfres.deploy.server.pictures import pixels
 
+JPEG, PNG = (encode(np.zeros([8, 8, 3], np.uint8)).numpy() for encode in (tf.io.encode_jpeg, tf.io.encode_png))
 PICTURES = np.random.default_rng(1).integers(0, 256, (3, 14, 14, 3)).astype(np.uint8)
 
 
@@ -109,6 +112,14 @@ def test_the_client_of_the_documentation(server, capsys):
     assert re.fullmatch(r"\[\d( \d){7}\] 1\n", capsys.readouterr().out)
 
 
+def test_pixels_by_headers():
+    for encode in (tf.io.encode_jpeg, tf.io.encode_png):
+        assert pixels(encode(np.zeros([7, 9, 3], np.uint8)).numpy()) == 63
+    assert pixels(declaring(PNG, 2**32 - 1, 2**32 - 1)) == (2**32 - 1) ** 2
+    for other in (b"", b"x", JPEG[:10], PNG[:16], b"GIF89a"):
+        assert pixels(other) == 0
+
+
 def test_outputs_can_be_chosen(stub):
     request = request_of(images=PICTURES)
     request.output_filter.append("class")
@@ -156,7 +167,13 @@ def _changed(name, value, signature=""):
         (request_of(pictures=PICTURES), "INVALID_ARGUMENT", "Inputs must be images. Received: 'pictures'"),
         (request_of(), "INVALID_ARGUMENT", "Inputs must be images. Received: no images"),
         (request_of("serve_any", images=PICTURES[:, 1:]), "INVALID_ARGUMENT", "square with a side from 12 to 16 pixels"),
-        (request_of("serve_encoded", encoded=[b"x"]), "INVALID_ARGUMENT", "."),
+        (request_of("serve_encoded", encoded=[b"x"]), "INVALID_ARGUMENT", "must be JPEG or PNG pictures"),
+        (request_of("serve_encoded", encoded=[declaring(JPEG, 60000, 60000)]), "INVALID_ARGUMENT", "Received: 3600000000."),
+        (
+            request_of("serve_encoded", encoded=[declaring(JPEG, 9000, 9000), declaring(PNG, 9000, 9000)]),
+            "INVALID_ARGUMENT",
+            "`encoded` must be pictures of at most 100000000 pixels together, by their headers. Received: 162000000.",
+        ),
         (request_of(images=np.zeros([1, 500, 500, 3], np.uint8)), "RESOURCE_EXHAUSTED", "larger than max"),
     ],
 )

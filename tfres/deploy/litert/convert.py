@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfres.deploy.litert.norms import find_norms, kernels_to_fold, lower_norms
 from tfres.deploy.litert.ranges import prove
 from tfres.deploy.litert.sharing import share_kernels
-from tfres.errors import ExportError
+from tfres.errors import ExportError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +77,5 @@ def convert(
 
 def _fault(error: Exception) -> str:
     """The operations that are missing, else the first line."""
-    text = str(error).strip() or type(error).__name__
-    missing = re.search(r"^(?:TF Select|Custom) ops: (.*)$", text, re.MULTILINE)
-    return missing[1] if missing else text.splitlines()[0][:200].rstrip(".")
+    missing = re.search(r"^(?:TF Select|Custom) ops: (.*)$", str(error), re.MULTILINE)
+    return missing[1] if missing else first_line(error).rstrip(".")

@@ -66,7 +66,7 @@ class Graph:
         def named(**given: tf.Tensor) -> dict[str, tf.Tensor]:  # an output that is an input becomes a tensor of its own
             return {name: tf.identity(output) for name, output in function(**given).items()}
 
-        traced = tf.function(named).get_concrete_function(**specs)
+        traced = tf.function(named, autograph=False).get_concrete_function(**specs)
         self.name, self.specs, self._constants = name, dict(specs), constants
         self.inputs = {key: tensor.name for key, tensor in zip(sorted(specs), traced.inputs, strict=False)}
         self.outputs = {key: tensor.name for key, tensor in traced.structured_outputs.items()}

@@ -10,7 +10,7 @@ import pathlib
 import zipfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tfres.errors import ExportError
+from tfres.errors import ExportError, first_line
 from tfres.files import LARGEST_TEXT, parse_json, read_bytes
 
 if TYPE_CHECKING:
@@ -75,10 +75,8 @@ def read_attached(path: str | os.PathLike) -> Attached:
     except ExportError:
         raise
     except Exception as error:  # zipfile's errors of damaged archives are of many kinds
-        text = str(error) or type(error).__name__
-        raise ExportError(
-            f"{path} must have the documents of an export behind the model, whole. Received: {text.splitlines()[0][:200]}"
-        ) from None
+        wanted = f"{path} must have the documents of an export behind the model, whole."
+        raise ExportError(f"{wanted} Received: {first_line(error)}") from None
     model = content[:start]
     _check_seal(path, parse_json(_decoded(path, SEAL, texts.pop(SEAL)), f"{path}: {SEAL}", ExportError), model, texts)
     documents = {name: _decoded(path, name, text) for name, text in texts.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, SignatureRunner
 
-from tfres.errors import ExportError
+from tfres.errors import ExportError, first_line
 from tfres.machine import processor
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class LiteRTBackend:
         try:
             known = self._interpreter().get_signature_list()
         except (ValueError, RuntimeError) as error:
-            text = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise ExportError(f"{path} must be a model that LiteRT {_version()} loads. Received: {text}") from None
+            told = first_line(error)
+            raise ExportError(f"{path} must be a model that LiteRT {_version()} loads. Received: {told}") from None
         self._inputs = {name: known[name]["inputs"] for name in known}
         self._outputs = {name: known[name]["outputs"] for name in known}
         self.signatures = [*known]

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfres.deploy.runtime.files import GRAPH
 from tfres.deploy.runtime.times import tensorflow_host
-from tfres.errors import ExportError
+from tfres.errors import ExportError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class SavedModelBackend:
             self._loaded = tf.saved_model.load(str(folder))  # signatures alone lose their variables
             self.calls = dict(self._loaded.signatures)
         except Exception as error:  # TensorFlow's loader has no error of its own: damage shows as any kind
-            raise ExportError(f"{_culprit(folder)} must be a file of an export. Received: {_first_line(error)}") from None
+            raise ExportError(f"{_culprit(folder)} must be a file of an export. Received: {first_line(error)}") from None
         self.signatures, self._called = [*self.calls], set()
 
     def takes_pictures(self, name: str) -> bool:
@@ -86,8 +86,3 @@ def _culprit(folder: pathlib.Path) -> pathlib.Path:
             return folder / GRAPH
         return folder / _VARIABLES
     return folder / GRAPH
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]

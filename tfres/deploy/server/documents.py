@@ -11,6 +11,7 @@ import numpy as np
 
 from tfres.deploy.server.limits import invalid, shown
 from tfres.deploy.server.tensors import Arrays, Spec, from_values, known_input
+from tfres.files import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ def read_document(content: bytes) -> dict[str, Any]:
         Refused: INVALID_ARGUMENT.
     """
     try:
-        found = json.loads(content.decode("utf-8"), object_pairs_hook=_distinct)
+        found = json.loads(content.decode("utf-8"), object_pairs_hook=distinct)
     except (ValueError, RecursionError) as error:
         raise invalid(f"The body must be a JSON document in UTF-8. Received: {str(error)[:100]}.") from None
     if not isinstance(found, dict) or not found.keys() <= _KEYS or len(found.keys() & {"instances", "inputs"}) != 1:
@@ -107,10 +108,3 @@ def _listed(output: np.ndarray) -> Any:
         texts = [{"b64": base64.b64encode(one).decode()} for one in output.ravel()]
         return np.array(texts, object).reshape(output.shape).tolist()
     return output.tolist()
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name stands twice in a mapping")
-    return found

@@ -61,6 +61,7 @@ class Limits:
         batch_seconds: how long a request waits for others of its version, signature and shape, to be run with them; 0 for a
             server that runs each alone.
         message_bytes: of a request.
+        pixels: of all encoded pictures of a request, by their headers: what few bytes may decode to.
         seconds: until a request is answered or refused; for REST also until it has arrived.
         waiting: requests that wait to be run; further ones are UNAVAILABLE.
         clients: requests (gRPC) and connections (REST) at a time; further ones are refused at once.
@@ -73,6 +74,7 @@ class Limits:
     pictures: int = 64
     batch_seconds: float = 0.0
     message_bytes: int = 16 * 2**20
+    pixels: int = 10**8
     seconds: float = 30.0
     waiting: int = 64
     clients: int = 32

@@ -13,6 +13,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tfres.deploy.runtime.files import GRAPH, WARMUP, open_export
 from tfres.deploy.server.limits import CODES, Refused, shown
 from tfres.deploy.server.tensors import Arrays, Spec, complete, known_input
+from tfres.errors import first_line
 
 if TYPE_CHECKING:
     import pathlib
@@ -44,8 +45,8 @@ class Signature:
 
     @property
     def merges(self) -> bool:
-        """Whether requests can be run together: one input, a row per picture."""
-        return len(self.inputs) == 1 and all(spec.rows for spec in self.inputs.values())
+        """Whether requests can be run together: one input, a row per picture, of a size that its shape tells."""
+        return len(self.inputs) == 1 and all(spec.rows and not spec.encoded for spec in self.inputs.values())
 
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs for checked inputs.
@@ -134,5 +135,5 @@ def _records(place: pathlib.Path) -> Iterator[tuple[str, Arrays]]:
             inputs = {name: np.asarray(tf.make_ndarray(value)) for name, value in request.inputs.items()}
             yield request.model_spec.signature_name, inputs
     except (tf.errors.OpError, DecodeError, TypeError, ValueError) as error:
-        text = str(error).splitlines()[0][:200]
-        raise Refused("FAILED_PRECONDITION", f"{WARMUP} must be warm-up records. Received: {text}") from None
+        told = f"{WARMUP} must be warm-up records. Received: {first_line(error)}"
+        raise Refused("FAILED_PRECONDITION", told) from None

@@ -18,7 +18,7 @@ from google.protobuf import json_format
 
 from tfres.deploy.server import documents, messages
 from tfres.deploy.server.limits import HTTP_STATUS, Refused, shown
-from tfres.deploy.server.sockets import Arriving, Leaving
+from tfres.deploy.server.sockets import Arriving, Leaving, address, family
 from tfres.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def start(service: Service, host: str, port: int) -> RestServer:
     try:
         server = RestServer(service, host, port)
     except (OSError, OverflowError):
-        raise UsageError(f"`host` and `rest_port` must be an address that is free. Received: {host}:{port}.") from None
+        raise UsageError(f"`host` and `rest_port` must be an address that is free. Received: {address(host, port)}.") from None
     threading.Thread(target=server.serve_forever, args=(0.05,), name="rest", daemon=True).start()
     return server
 
@@ -58,6 +58,7 @@ class RestServer(socketserver.ThreadingTCPServer):
     def __init__(self, service: Service, host: str, port: int) -> None:
         self.service = service
         self._room, self._open = threading.Semaphore(service.limits.clients), set()
+        self.address_family = family(host)
         super().__init__((host, port), _Handler)
 
     @property

@@ -13,6 +13,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from tfres.deploy.server import messages, tensors
 from tfres.deploy.server.limits import Refused, invalid, shown
+from tfres.deploy.server.sockets import address
 from tfres.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ def start(service: Service, host: str, port: int) -> tuple[grpc.Server, int]:
     server = grpc.server(threads, options=options, maximum_concurrent_rpcs=limits.clients)
     server.add_generic_rpc_handlers(_handlers(service))
     try:
-        bound = server.add_insecure_port(f"{host}:{port}")
+        bound = server.add_insecure_port(address(host, port))
     except RuntimeError:
         bound = 0
     if not bound:
-        raise UsageError(f"`host` and `port` must be an address that is free. Received: {host}:{port}.")
+        raise UsageError(f"`host` and `port` must be an address that is free. Received: {address(host, port)}.")
     server.start()
     return server, bound
 

@@ -26,10 +26,12 @@ class Server:
     Args:
         path: folder of a model (`out/NAME`), or of one version of it, which is then never replaced.
         name: of the model in requests; default that of its folder.
-        host: address to listen at.
+        host: name or number to listen at, of IPv4 or IPv6 ("::1").
         port: of gRPC; 0 for a free one, as is then to be read from the attribute.
         rest_port: of REST, likewise.
         limits: what it takes at most.
+
+    `address` and `rest_address` are the host with either port.
 
     Raises:
         ExportError: no export. UsageError: a port that is taken, or a package that is missing.
@@ -52,6 +54,7 @@ class Server:
         from tfres.deploy.server import rest, rpc
         from tfres.deploy.server.queue import Queue
         from tfres.deploy.server.service import Service
+        from tfres.deploy.server.sockets import address
         from tfres.deploy.server.watching import Versions
 
         limits = limits or Limits()
@@ -60,7 +63,7 @@ class Server:
             started.callback(queue.close)
             versions = Versions(path, limits.poll_seconds, queue.resting)
             started.callback(versions.close)
-            self.name, self.host = versions.name if name is None else name, host
+            self.name = versions.name if name is None else name
             service = Service(self.name, versions, queue, limits)
             rest_server = rest.start(service, host, rest_port)
             started.callback(rest_server.close)
@@ -68,6 +71,7 @@ class Server:
             rpc_server, self.port = rpc.start(service, host, port)
             started.callback(lambda: rpc_server.stop(_GRACE_SECONDS).wait())
             self.rest_port = rest_server.port
+            self.address, self.rest_address = address(host, self.port), address(host, self.rest_port)
             self._started = started.pop_all()
         self._stopping = False
 

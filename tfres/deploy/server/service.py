@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tfres.deploy.server.limits import Limits, Refused, shown
+from tfres.deploy.server.pictures import check_pixels
 from tfres.deploy.server.tensors import Arrays, check_outputs, chosen, complete
 
 if TYPE_CHECKING:
@@ -57,10 +58,11 @@ class Service:
             seconds: that the client waits, if it says so.
 
         Raises:
-            Refused: see `complete`, `check_outputs`, `Queue.run`.
+            Refused: see `complete`, `check_pixels`, `check_outputs`, `Queue.run`.
         """
         check_outputs(wanted, signature.outputs)
         inputs = complete(given, signature.inputs, signature.defaults, self.limits.pictures)
+        check_pixels(inputs, signature.inputs, self.limits.pixels)
         seconds = self.limits.seconds if seconds is None else seconds
         return chosen(self._queue.run(signature, inputs, seconds), wanted)
 

@@ -1,4 +1,4 @@
-"""Both directions of a connection, each within a time."""
+"""Addresses, and both directions of a connection, each within a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ import io
 import socket
 import time
 from typing import Any
+
+
+def address(host: str, port: int) -> str:
+    """A host and a port in one; numbers of IPv6 hosts stand in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def family(host: str) -> socket.AddressFamily:
+    """How a host is reached: by IPv4 where it has such an address, else by IPv6.
+
+    Raises:
+        OSError: an unknown host.
+    """
+    known = {found[0] for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    return socket.AF_INET if socket.AF_INET in known else socket.AF_INET6
 
 
 class Arriving(io.RawIOBase):

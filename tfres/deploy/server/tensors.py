@@ -58,6 +58,11 @@ class Spec:
         """Whether its first side is any."""
         return self.shape[:1] == (None,)
 
+    @property
+    def encoded(self) -> bool:
+        """Whether it holds a picture of unknown size per row."""
+        return self.rows and self.dtype == tf.string
+
     def __str__(self) -> str:
         sides = ", ".join("any" if side is None else str(side) for side in self.shape)
         return f"`{self.name}` must be {self.dtype.name} ({sides})"

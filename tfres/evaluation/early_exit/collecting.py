@@ -77,7 +77,7 @@ def collect(network: ExitNetwork, task: Task, source: Source, *splits: str, form
             for batch in task.evaluation_batches(source, [size], split=split):
                 if traced is None:
                     specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), batch)
-                    traced = tf.function(answers).get_concrete_function(specs)
+                    traced = tf.function(answers, autograph=False).get_concrete_function(specs)
                 parts.append([value.numpy() for value in traced(batch)])
         outputs, targets, hits = zip(*parts, strict=True)
         found.append(Collected(np.concatenate(outputs, 1), np.concatenate(targets), np.concatenate(hits, 1)))

@@ -34,7 +34,9 @@ def leaving_times(network: ExitNetwork, task: Task, batch: int = 1, repeats: int
     count = len(served.exits)
     pictures = tf.TensorSpec([None, None, None, 3], tf.uint8)
 
-    @tf.function(input_signature=[pictures, tf.TensorSpec([count - 1]), tf.TensorSpec([count]), tf.TensorSpec([], tf.int32)])
+    specs = [pictures, tf.TensorSpec([count - 1]), tf.TensorSpec([count]), tf.TensorSpec([], tf.int32)]
+
+    @tf.function(input_signature=specs, autograph=False)
     def answer(images: tf.Tensor, *policy: tf.Tensor) -> dict[str, tf.Tensor]:
         decision = served.leaving(served.prepared(task, images), task, *policy)
         return {**task.answer(decision.outputs), "exit": decision.exit}

@@ -61,6 +61,7 @@ def training_batches(
     examples = batching.endless(lambda number: _one_pass(split, seed, number), steps, batch, first_step, replicas, pipeline)
     crops, part = seeds.stream(seed, "crops"), batch // replicas
 
+    @tf.autograph.experimental.do_not_convert
     def prepare(position: tf.Tensor, example: tf.Tensor) -> tuple[tf.Tensor, ...]:
         picture, label = _fetch(split, example)
         if not isinstance(split, ArraySplit):
@@ -111,6 +112,7 @@ def evaluation_batches(
         )
     pictures, distinct = source.splits[split], sorted(set(sides.values()))
 
+    @tf.autograph.experimental.do_not_convert
     def prepare(example: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
         picture, label = _fetch(pictures, example)
         if isinstance(pictures, ArraySplit):
@@ -118,6 +120,7 @@ def evaluation_batches(
         picture = decode(picture)
         return tuple(evaluation_cut(picture, side, data) for side in distinct), label
 
+    @tf.autograph.experimental.do_not_convert
     def finish(images: tuple[tf.Tensor, ...], labels: tf.Tensor) -> dict:
         if isinstance(pictures, ArraySplit):
             images = tuple(_pixels(pictures, images[0], side, data) for side in distinct)
