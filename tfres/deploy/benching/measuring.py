@@ -75,7 +75,7 @@ def bench(
             "path": str(export.path),
             "fingerprint": export.fingerprint,
             "machine": export.backend.host()["machine"],
-            "bytes": _bytes(export.path),
+            "bytes": bytes_of(export.path),
             **costs,
             "rows": [{"setting": name, "height": shape[1], "width": shape[2], **own[name]} for name, shape in known.items()],
         }
@@ -163,7 +163,7 @@ def _times(calls: Sequence[Mapping[str, Callable[[], Any]]], rounds: int) -> lis
     ]
 
 
-def _bytes(path: pathlib.Path) -> int:
+def bytes_of(path: pathlib.Path) -> int:
     """Of all files of an export."""
     files = [path] if path.is_file() else [place for place in path.rglob("*") if place.is_file()]
     return sum(place.stat().st_size for place in files)
