@@ -14,7 +14,7 @@ from tfres.deploy.litert import export_litert
 from tfres.deploy.savedmodel import export_savedmodel
 from tfres.policies import Policy
 
-FULL = {"network": {}, "rounds": 30, "batches": 4}
+FULL = {"network": {}, "rounds": 30, "batches": 2}
 SMOKE = {"network": {"resolutions": [16], "channels": 8, "convolutions": 1}, "rounds": 2, "batches": 1}
 NEVER, BATCH, STATIC = 3e38, 16, f"exit{STAGES[-1]}"
 LEAVING = (0.25, 0.5)  # share of the pictures that leave where they can
@@ -85,30 +85,32 @@ def timed(path, cache, images, mixes, rounds):
     from tfres.deploy.runtime import AdaptiveModel
 
     model = AdaptiveModel(path, cache=cache)
-    one, answers = images[0, :1], {}
-    policies = {("single", k): [NEVER] * (k - 1) + [-NEVER] * (len(STAGES) - k) for k in STAGES}
-    policies |= {("mixed", share): thresholds for share, thresholds in mixes.items()}
-    policies = {key: Policy("margin", values, [1.0] * len(STAGES), STAGES) for key, values in policies.items()}
-    calls = {("static", 1): lambda _: model.predict(one, setting=STATIC)}
-    calls |= {key: lambda _, key=key: model.predict(one, policy=policies[key]) for key in policies if key[0] == "single"}
-    calls["static", BATCH] = lambda batch: model.predict(batch, setting=STATIC)
-    calls |= {key: lambda batch, key=key: model.predict(batch, policy=policies[key]) for key in policies if key[0] == "mixed"}
-    taken, exits = {key: np.zeros([rounds, len(images)]) for key in calls}, {share: [] for share in mixes}
-    for number in range(-2, rounds):
-        for place, batch in enumerate(images):
-            for key, call in calls.items():
-                start = time.perf_counter()
-                answers[key] = call(batch)
-                if number >= 0:
-                    taken[key][number, place] = 1000 * (time.perf_counter() - start)
-                elif number == -1 and key[0] == "mixed":
-                    exits[key[1]] += answers[key].exit.tolist()
-    ms = {key: float(np.median(values, 0).mean()) for key, values in taken.items()}
-    apart = np.abs(answers["static", 1].logits - answers["single", STAGES[-1]].logits).max()
+    single = {k: [NEVER] * (k - 1) + [-NEVER] * (len(STAGES) - k) for k in STAGES}
+    alone, last = turns(model, single, images[:1, :1], rounds)
+    several, answers = turns(model, mixes, images, max(2, rounds // 3))
+    exits = {share: [number for answer in answers[share] for number in answer.exit.tolist()] for share in mixes}
+    apart = np.abs(last[STATIC][0].logits - last[STAGES[-1]][0].logits).max()
     return {
-        "static": ms["static", 1],
-        "static of a batch": ms["static", BATCH],
-        "single": {k: ms["single", k] for k in STAGES},
-        "mixed": {share: (ms["mixed", share], exits[share]) for share in mixes},
+        "static": alone.pop(STATIC),
+        "static of a batch": several.pop(STATIC),
+        "single": alone,
+        "mixed": {share: (ms, exits[share]) for share, ms in several.items()},
         "apart": float(apart),
     }
+
+
+def turns(model, thresholds, batches, rounds):
+    """Milliseconds of the static graph and of policies, all in turn: of each batch the median, their mean; and the answers."""
+    policies = {name: Policy("margin", values, [1.0] * len(STAGES), STAGES) for name, values in thresholds.items()}
+    calls = {STATIC: {"setting": STATIC}, **{name: {"policy": policy} for name, policy in policies.items()}}
+    taken, answers = {name: np.zeros([rounds, len(batches)]) for name in calls}, {name: [] for name in calls}
+    for number in range(-2, rounds):
+        for place, batch in enumerate(batches):
+            for name, how in calls.items():
+                start = time.perf_counter()
+                answer = model.predict(batch, **how)
+                if number >= 0:
+                    taken[name][number, place] = 1000 * (time.perf_counter() - start)
+                elif number == -1:
+                    answers[name].append(answer)
+    return {name: float(np.median(values, 0).mean()) for name, values in taken.items()}, answers

@@ -9,8 +9,7 @@ from experiments.benchmarks import deploying
 from experiments.benchmarks.deploying import bounded, in_child
 from experiments.benchmarks.steps import classification
 from tfres.deploy.benching.measuring import bytes_of
-from tfres.deploy.litert import export_litert
-from tfres.deploy.litert.convert import PRECISIONS
+from tfres.deploy.litert.export import PRECISIONS, export_litert
 from tfres.deploy.savedmodel import export_savedmodel
 from tfres.families import from_preset
 

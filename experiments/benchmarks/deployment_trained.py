@@ -11,7 +11,7 @@ from experiments.benchmarks import deploying
 from experiments.benchmarks.deploying import bounded, in_child
 from tfres import export
 from tfres.deploy.benching.measuring import bytes_of
-from tfres.deploy.litert.convert import PRECISIONS
+from tfres.deploy.litert.export import PRECISIONS
 from tfres.deploy.snap import snap
 from tfres.evaluation.opened import open_run
 
