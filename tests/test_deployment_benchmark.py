@@ -26,7 +26,7 @@ def test_forms():
     found = deployment_forms.measured(deployment_forms.SMOKE, threads=(1,))
     rows = {(row["network"], row["form"]): row for row in found["forms"]}
     assert {("float", "LiteRT int8"), ("2/2", "SavedModel, packed"), ("float", "LiteRT float, r32 alone")} <= {*rows}
-    assert all(row["MB"] > 0 and row["r32, 1 threads, ms"] for (_, form), row in rows.items() if "r24 alone" not in form)
+    assert all(row["MB"] > 0 and row["r32, 1 thread, ms"] for (_, form), row in rows.items() if "r24 alone" not in form)
     lines = {line["what"]: line for line in found["acceptance"]}
     assert lines["LiteRT float: largest difference to Keras"]["holds"]
     assert lines["packed: largest difference to the plain export"]["holds"]

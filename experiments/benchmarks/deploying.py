@@ -9,7 +9,7 @@ import numpy as np
 
 from tfres.deploy.runtime.files import open_export
 
-WARMUP = 5
+WARMUP, AT_ONCE = 5, 50  # calls before those that are timed; pictures per call where all are answered
 
 
 def in_child(function, *args):
@@ -53,16 +53,30 @@ def times(paths, signatures, sides, threads, rounds):
     return {key: float(np.median(values)) for key, values in taken.items()}
 
 
-def answers(path, pictures, output="logits"):
-    """Signature -> its output for pictures of its own; in a child or here.
+def answers(paths, pictures, output="logits"):
+    """What exports answer; in a child.
 
     Args:
-        path: of the export.
+        paths: name -> path of the export.
         pictures: signature -> uint8 pictures.
-        output: name.
+        output: name of the output that is wanted.
+
+    Returns:
+        name -> signature -> that output.
     """
-    export = open_export(path)
-    return {name: export.backend.call(name, {"images": images})[output] for name, images in pictures.items()}
+    found = {}
+    for name, path in paths.items():
+        call = open_export(path).backend.call
+        found[name] = {
+            one: in_parts(lambda some, one=one, call=call: call(one, {"images": some})[output], images)
+            for one, images in pictures.items()
+        }
+    return found
+
+
+def in_parts(call, images):
+    """A call's answers for many pictures."""
+    return np.concatenate([call(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)])
 
 
 def bounded(what, figure, bound):

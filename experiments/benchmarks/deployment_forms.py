@@ -51,7 +51,7 @@ def measured(size, threads=(1, 2)):
                 "MB": sizes[name] / 1e6,
                 "of one setting": sizes[name] / sizes[alone] if (alone := f"{name}, r{ends[0]} alone") in sizes else None,
                 **{
-                    f"r{side}, {count} threads, ms": ms[count].get((name, f"serve_r{side}"))
+                    f"r{side}, {count} thread{'s' * (count > 1)}, ms": ms[count].get((name, f"serve_r{side}"))
                     for side in ends
                     for count in threads
                 },
@@ -99,7 +99,7 @@ def differences(network, task, forms, sides):
         inputs = {side: task.resized(tf.constant(images), side)}
         (outputs,) = network.forward(inputs, [f"r{side}"], training=False).values()
         pictures[f"serve_r{side}"], expected[f"serve_r{side}"] = images, outputs.numpy()
-    found = {name: in_child(deploying.answers, path, pictures) for name, path in forms.items()}
+    found = in_child(deploying.answers, forms, pictures)
     if PACKED in found:
         expected = found[SAVED]
     return {name: max(float(np.abs(own[one] - expected[one]).max()) for one in own) for name, own in found.items()}

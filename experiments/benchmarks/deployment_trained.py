@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.benchmarks import deploying
-from experiments.benchmarks.deploying import bounded, in_child
+from experiments.benchmarks.deploying import bounded, in_child, in_parts
 from tfres import export
 from tfres.deploy.benching.measuring import bytes_of
 from tfres.deploy.litert.export import PRECISIONS
@@ -16,7 +16,6 @@ from tfres.deploy.snap import snap
 from tfres.evaluation.opened import open_run
 
 SAVED, PACKED, LITERT, SNAPPED, OPENVINO = "SavedModel", "SavedModel, packed", "LiteRT", "snapped, Keras", "OpenVINO int8"
-AT_ONCE = 50  # pictures per call of the accuracy
 
 
 def measured(name, path, data=None, rounds=30):
@@ -40,7 +39,7 @@ def measured(name, path, data=None, rounds=30):
         ms = in_child(deploying.times, forms, signatures, sides, 1, rounds)
         megabytes = {form: bytes_of(place) / 1e6 for form, place in forms.items()}
         parts = {f"serve_{s}": pictures[size] for s, size in zip(settings, sizes, strict=True)}
-        classes = {form: in_child(predictions, str(place), parts) for form, place in forms.items()}
+        classes = in_child(deploying.answers, forms, parts, "class")
     if low_bit:
         classes[SNAPPED] = of_keras(snap(network), task, settings, pictures)
         foreign = of_openvino(network, task, settings, pictures)
@@ -84,21 +83,6 @@ def exported(run, folder, low_bit):
             export.main(["--run", str(run), "--out", folder, "--name", "net", *words])
         paths[form] = printed.getvalue().split()[-1]
     return paths
-
-
-def predictions(path, pictures):
-    """Signature -> classes of its pictures; in a child."""
-    from tfres.deploy.runtime.files import open_export
-
-    call = open_export(path).backend.call
-    return {
-        name: in_parts(lambda some, name=name: call(name, {"images": some})["class"], own) for name, own in pictures.items()
-    }
-
-
-def in_parts(call, images):
-    """A call's answers for many pictures."""
-    return np.concatenate([call(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)])
 
 
 def of_keras(served, task, settings, pictures):

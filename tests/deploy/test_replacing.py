@@ -19,24 +19,25 @@ def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("exports")
     for export in (export_savedmodel, export_litert):
         export(fakes.Network(), fakes.Task(), out, "net", table=fakes.table("r16", "r12"))
+    export_savedmodel(fakes.Network(), fakes.Task(), out, "net")
     return out / "net"
 
 
-@pytest.fixture(params=["1", "2.tflite"])
+@pytest.fixture(params=["1", "2.tflite", "3"])
 def path(request, made, tmp_path):
     whole = made / request.param
     return pathlib.Path((shutil.copytree if whole.is_dir() else shutil.copy)(whole, tmp_path / request.param))
 
 
 def _new(table):
-    return {**table, "note": "new"}
+    return {**(table or {"rows": []}), "note": "new"}
 
 
 def test_the_table_is_another_and_the_export_whole(path):
     before = open_export(path)
     replace_table(path, _new, before.fingerprint)
     after = open_export(path)
-    assert after.table == {**before.table, "note": "new"} and after.fingerprint != before.fingerprint
+    assert after.table == _new(before.table) and after.fingerprint != before.fingerprint
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     if path.is_dir():
         assert all(isinstance(digest, str) for digest in json.loads((path / SEAL).read_text()).values())
@@ -62,14 +63,14 @@ def test_whatever_happens_meanwhile(step, path, monkeypatch):
         replace_table(path, _new)
     monkeypatch.undo()
     table = open_export(path).table
-    assert table == (before.table if step < min(renames, 2) else {**before.table, "note": "new"})
+    assert table == (before.table if step < min(renames, 2) else _new(before.table))
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
-    replace_table(path, lambda table: {**table, "note": "newest"})  # goes on from there
+    replace_table(path, lambda table: {**_new(table), "note": "newest"})  # goes on from there
     assert open_export(path).table["note"] == "newest"
 
 
 @pytest.mark.parametrize(
-    ("change", "kind"), [(lambda _: {"rows": 3}, ValueError), (lambda table: {**table, "x": float("nan")}, ValueError)]
+    ("change", "kind"), [(lambda _: {"rows": 3}, ValueError), (lambda table: {**_new(table), "x": float("nan")}, ValueError)]
 )
 def test_what_is_no_table(change, kind, path):
     before = open_export(path).fingerprint

@@ -38,6 +38,8 @@ def bench(
 ) -> dict[str, Any]:
     """Time exports in this process, in turn, and load each in one of its own.
 
+    (A script that calls this does so under `if __name__ == "__main__"`: Python's new processes run the rest of it too.)
+
     Args:
         paths: folders of versions and `.tflite` files.
         threads: that one operation may use; None for all cores. TensorFlow must not run yet.
