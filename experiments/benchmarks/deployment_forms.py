@@ -72,7 +72,7 @@ def measured(size, threads=(1, 2)):
 
 def exported(network, task, sides, folder, low_bit):
     """Name -> path of all forms of all settings, and of those of one setting alone."""
-    calibration = [np.random.default_rng(1).integers(0, 256, [4, sides[0], sides[0], 3], np.uint8)]
+    calibration = np.random.default_rng(1).integers(0, 256, [4, 1, sides[0], sides[0], 3], np.uint8)
     forms = {SAVED: export_savedmodel(network, task, folder, "saved")}
     if low_bit:
         forms[PACKED] = export_savedmodel(network, task, folder, "packed", packed=True)
