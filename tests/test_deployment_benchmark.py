@@ -22,14 +22,23 @@ def _here(monkeypatch):
         monkeypatch.setattr(part, "in_child", lambda function, *args: function(*args))
 
 
-def test_forms():
+def test_forms(monkeypatch):
+    monkeypatch.setattr(deployment_forms, "NETWORKS", {"2/2": deployment_forms.LOW_BIT})
+    monkeypatch.setattr(deployment_forms, "PRECISIONS", ("float", "int8"))
     found = deployment_forms.measured(deployment_forms.SMOKE, threads=(1,))
-    rows = {(row["network"], row["form"]): row for row in found["forms"]}
-    assert {("float", "LiteRT int8"), ("2/2", "SavedModel, packed"), ("float", "LiteRT float, r32 alone")} <= {*rows}
-    assert all(row["MB"] > 0 and row["r32, 1 thread, ms"] for (_, form), row in rows.items() if "r24 alone" not in form)
+    rows = {row["form"]: row for row in found["forms"]}
+    assert {"SavedModel", "SavedModel, packed", "LiteRT int8", "LiteRT float, r16 alone"} <= {*rows}
+    assert all(row["MB"] > 0 and row["r16, 1 thread, ms"] for form, row in rows.items() if "r12 alone" not in form)
     lines = {line["what"]: line for line in found["acceptance"]}
-    assert lines["LiteRT float: largest difference to Keras"]["holds"]
-    assert lines["packed: largest difference to the plain export"]["holds"]
+    assert lines["packed: largest difference to the plain export"]["holds"] and len(lines) == 7
+
+
+def test_bounds_of_float_forms():
+    sizes = {"LiteRT float": 103, "LiteRT int8": 28, "LiteRT float, r224 alone": 100}
+    ms = {(form, f"serve_r{side}"): 10.0 for form in sizes for side in (224, 96)} | {("LiteRT int8", "serve_r224"): 3.0}
+    ms["LiteRT float, r96 alone", "serve_r96"] = 9.0
+    lines = deployment_forms.judged_float(sizes, ms, {"LiteRT float": 1e-5}, (224, 96))
+    assert [line["holds"] for line in lines] == [True, True, False, True, True, False, False]
 
 
 def test_exits():

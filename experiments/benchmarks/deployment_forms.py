@@ -14,8 +14,15 @@ from tfres.deploy.savedmodel import export_savedmodel
 from tfres.families import from_preset
 
 FULL = {"sides": (224, 192, 160, 128, 96), "classes": 1000, "rounds": 40, "network": {}, "widths": True}
-SMOKE = {"sides": (32, 24), "classes": 10, "rounds": 2, "network": {"widths": (8, 8, 16, 16)}, "widths": False}
+SMOKE = {
+    "sides": (16, 12),
+    "classes": 10,
+    "rounds": 2,
+    "network": {"widths": (4, 8), "blocks": (1, 1), "stem": "cifar"},
+    "widths": False,
+}
 LOW_BIT = {"mode": "preact", "weight_bits": 2, "activation_bits": 2}
+NETWORKS = {"float": {}, "2/2": LOW_BIT}
 WIDTHS = {"widths": (0.25, 0.5, 0.75, 1.0), "sides": (224, 160, 96)}
 SAVED, PACKED, LITERT = "SavedModel", "SavedModel, packed", "LiteRT"
 
@@ -28,7 +35,7 @@ def measured(size, threads=(1, 2)):
         threads: of operations.
     """
     rows, acceptance = [], []
-    for bits, options in (("float", {}), ("2/2", LOW_BIT)):
+    for bits, options in NETWORKS.items():
         network = from_preset("resnet18", resolutions=size["sides"], classes=size["classes"], **options, **size["network"])
         network = deploying.different_norms(network)
         task = classification(
@@ -83,8 +90,9 @@ def exported(network, task, sides, folder, low_bit):
     dedicated = {}
     for side in (sides[0], sides[-1]):
         setting = f"r{side}"
-        one = export_savedmodel(network, task, folder, "saved", settings=[setting], form="separate")
-        dedicated[f"{SAVED}, {setting} alone"] = one
+        if side == sides[0]:
+            one = export_savedmodel(network, task, folder, "saved", settings=[setting], form="separate")
+            dedicated[f"{SAVED}, {setting} alone"] = one
         for precision in ("float", "int8"):
             one = export_litert(network, task, folder, "litert", settings=[setting], precision=precision)
             dedicated[f"{LITERT} {precision}, {setting} alone"] = one
