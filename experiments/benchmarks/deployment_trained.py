@@ -110,7 +110,9 @@ def of_openvino(network, task, settings, pictures):
     found = {}
     for setting in settings:
         model = openvino.compile_model(openvino_int8(network, setting, task), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        found[f"serve_{setting}"] = in_parts(lambda some, model=model: model([some])["class"], pictures[network.size(setting)])
+        found[f"serve_{setting}"] = in_parts(
+            lambda some, model=model: model({"images": some})["class"], pictures[network.size(setting)]
+        )
     return found
 
 
