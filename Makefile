@@ -6,7 +6,7 @@ RUN ?= runs/latest
 OUT ?= exported
 ARGS ?=
 
-.PHONY: train test lint eval export docs bench-quant bench-train bench-data bench-san bench-mutualnet bench-ranet bench-server \
+.PHONY: train test lint eval export docs bench-quant bench-train bench-data bench-san bench-mutualnet bench-ranet bench-server bench-deploy \
 	results-cifar10 results-flowers5 results-san results-mutualnet results-ranet \
 	lock clean
 
@@ -59,6 +59,9 @@ bench-ranet: $(VENV)/installed
 
 bench-server: $(VENV)/installed
 	$(PY) -m experiments.benchmarks.server $(ARGS)
+
+bench-deploy: $(VENV)/installed
+	$(PY) -m experiments.benchmarks.deployment $(ARGS)
 
 results-cifar10: $(VENV)/installed
 	$(PY) -m experiments.rsnet.results_cifar10 $(ARGS)

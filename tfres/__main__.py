@@ -9,6 +9,7 @@ VERBS = {
     "profile": "MACs, parameters and latency of every setting",
     "calibrate": "norms for resolutions a run was not trained at",
     "export": "a run as a TF Serving model or a LiteRT file",
+    "bench": "what exports take on this machine, side by side",
     "adapt": "an export under a budget that moves",
     "serve": "an example server of an export, gRPC and REST",
     "convert": "a reference checkpoint as a run",

@@ -45,9 +45,11 @@ def benchmarks() -> str:
     parts = []
     for path in sorted(RESULTS.glob("bench_*.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
-        rows = [["; ".join(names), _figure(value)] for names, value in _figures(found)]
-        head = f"### {path.stem.removeprefix('bench_').replace('_', ' ').capitalize()}"
-        parts.append(f"{head}\n\n`{found['command']}`; {found['machine']}.\n\n{table(('what', 'figure'), rows)}")
+        figures = [(names, value) for names, value in _figures(found) if not _is_rows(value)]
+        parts.append(f"### {path.stem.removeprefix('bench_').replace('_', ' ').capitalize()}")
+        parts.append(f"`{found['command']}`; {found['machine']}.")
+        parts.append(table(("what", "figure"), [["; ".join(names), _figure(value)] for names, value in figures]))
+        parts += [f"{name.capitalize()}:\n\n{_rows(value)}" for name, value in found.items() if _is_rows(value)]
     return "\n\n".join(parts)
 
 
@@ -58,6 +60,16 @@ def _figures(found: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[
             yield from _figures(value, names)
         elif above or name not in _PLACE:
             yield names, value
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _rows(rows: list[Mapping[str, Any]]) -> str:
+    """A table of its own; what a row lacks is empty."""
+    heads = list(dict.fromkeys(name for row in rows for name in row))
+    return table(heads, [["" if row.get(name) is None else _figure(row[name]) for name in heads] for row in rows])
 
 
 def _figure(value: Any) -> str:

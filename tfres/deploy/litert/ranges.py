@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from tfres.deploy.litert.signatures import STAGE
-from tfres.errors import ExportError
+from tfres.errors import ExportError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -76,7 +76,7 @@ def prove(content: bytes, inputs: Fed) -> None:
         except RuntimeError as error:
             raise ExportError(
                 f"`calibration` must have pictures for which every layer gives something, else {name} does not run. "
-                f"Received: {str(error).splitlines()[0][:80]}."
+                f"Received: {first_line(error)[:80]}."
             ) from None
 
 

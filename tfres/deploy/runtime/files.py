@@ -55,16 +55,21 @@ class Export:
         return {name.removeprefix(PREFIX) for name in names}
 
 
-def open_export(path: str | os.PathLike) -> Export:
+def open_export(path: str | os.PathLike, threads: int | None = None) -> Export:
     """Read and check the folder of an export's version, which loads TensorFlow, or a `.tflite` file, which does not.
 
+    Args:
+        path: of the folder or file.
+        threads: that one operation may use; None for all cores, and for what TensorFlow was told.
+
     Raises:
-        ExportError: it is none, or one of its files is missing, damaged, another export's or was added.
+        ExportError: it is none, or one of its files is missing, damaged, another export's or was added; or TensorFlow is
+            already running with another number of threads.
     """
-    return _open_file(path) if attached.is_attached(path) else _open_folder(path)
+    return _open_file(path, threads) if attached.is_attached(path) else _open_folder(path, threads)
 
 
-def _open_file(path: str | os.PathLike) -> Export:
+def _open_file(path: str | os.PathLike, threads: int | None) -> Export:
     model, documents, fingerprint = attached.read_attached(path)
     places = {name: f"{path}: {name}" for name in (attached.TABLE, attached.CLASSES, attached.POLICY)}
     table, classes = documents.get(attached.TABLE), documents.get(attached.CLASSES)
@@ -77,23 +82,14 @@ def _open_file(path: str | os.PathLike) -> Export:
         policy = _policy(policy, places[attached.POLICY])
     from tfres.deploy.runtime.litert import LiteRTBackend
 
-    backend = LiteRTBackend(model, path)
+    backend = LiteRTBackend(model, path, threads)
     export = Export(pathlib.Path(path), backend, table, places[attached.TABLE], classes, policy, fingerprint)
     return _with_signatures(export, str(path))
 
 
-def _open_folder(path: str | os.PathLike) -> Export:
-    try:
-        folder = pathlib.Path(path)
-        known = (folder / GRAPH).is_file()
-    except (TypeError, ValueError, OSError):
-        known = False
-    if not known:
-        raise ExportError(
-            f"`path` must be the folder of an export (out/NAME/VERSION) or its {attached.SUFFIX} file. Received: path={path}."
-        )
-    digests = _digests(folder)
-    _check_seal(folder, digests)
+def _open_folder(path: str | os.PathLike, threads: int | None) -> Export:
+    folder = checked_folder(path)
+    digests = read_digests(folder)
     table = tables.read(folder / TABLE, ExportError) if _is_there(folder / TABLE) else None
     classes, policy = None, None
     if _is_there(folder / CLASSES):
@@ -102,9 +98,8 @@ def _open_folder(path: str | os.PathLike) -> Export:
         policy = _policy(read_json(folder / POLICY, ExportError), str(folder / POLICY))
     from tfres.deploy.runtime.savedmodel import SavedModelBackend
 
-    backend = SavedModelBackend(folder)
-    fingerprint = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
-    export = Export(folder, backend, table, str(folder / TABLE), classes, policy, fingerprint)
+    backend = SavedModelBackend(folder, threads)
+    export = Export(folder, backend, table, str(folder / TABLE), classes, policy, fingerprint(digests))
     return _with_signatures(export, str(folder / GRAPH))
 
 
@@ -117,6 +112,46 @@ def _with_signatures(export: Export, place: str) -> Export:
 def seal(folder: pathlib.Path) -> None:
     """Write down the digests of an export's files, by which damage and mix-ups are found when it is read."""
     write_json(folder / SEAL, _digests(folder))
+
+
+def checked_folder(path: object) -> pathlib.Path:
+    """The path of a folder that looks like an export's.
+
+    Raises:
+        ExportError: another one.
+    """
+    try:
+        folder = pathlib.Path(path)
+        known = (folder / GRAPH).is_file()
+    except (TypeError, ValueError, OSError):
+        known = False
+    if not known:
+        raise ExportError(
+            f"`path` must be the folder of an export (out/NAME/VERSION) or its {attached.SUFFIX} file. Received: path={path}."
+        )
+    return folder
+
+
+def read_digests(folder: pathlib.Path) -> dict[str, str]:
+    """Name of each file of an export, its list of digests aside -> SHA-256; they are those of the list, if there is one.
+
+    Raises:
+        ExportError: a file is missing, damaged, another export's or was added.
+    """
+    digests = _digests(folder)
+    _check_seal(folder, digests)
+    return digests
+
+
+def fingerprint(digests: dict[str, str]) -> str:
+    """Digest of all files of an export."""
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
+def digest(place: pathlib.Path) -> str:
+    """SHA-256 of a file."""
+    with open(place, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_classes(classes: object, place: str = "`classes`") -> list[str]:
@@ -137,8 +172,7 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
         if not place.is_file():  # such as a pipe, which would never end
             raise ExportError(f"{place} must be an ordinary file. Received: something else.")
         try:
-            with open(place, "rb") as file:
-                digests[place.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[place.relative_to(folder).as_posix()] = digest(place)
         except OSError as error:
             raise ExportError(f"{place} must be readable. Received: {error.strerror}.") from None
     return digests
@@ -166,11 +200,12 @@ def _check_seal(folder: pathlib.Path, digests: dict[str, str]) -> None:
     exported = read_json(place, ExportError)
     if GRAPH not in exported:
         raise ExportError(f"{place} must name the files of the export. Received: {reprlib.repr(exported)}.")
-    for name, digest in exported.items():
+    for name, known in exported.items():
+        if digests.get(name) in (known if isinstance(known, list) else [known]):  # two while a table is replaced
+            continue
         if name not in digests:
             raise ExportError(f"{folder / name} must be there, it is a file of the export. Received: none.")
-        if digests[name] != digest:
-            raise ExportError(f"{folder / name} must be the file that was exported. Received: another or a damaged one.")
+        raise ExportError(f"{folder / name} must be the file that was exported. Received: another or a damaged one.")
     for name in digests:
         if name not in exported:
             raise ExportError(f"{folder / name} must not be there, it is no file of the export. Received: a file.")

@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 
 
 class LiteRTBackend:
-    """See `Backend`. Every thread has an interpreter of its own; it uses all cores that the process may.
+    """See `Backend`. Every thread has an interpreter of its own.
 
     Args:
         model: content of the file, without what is behind the model.
         path: of the file, for messages.
+        threads: that an interpreter may use; None for all cores that the process may.
 
     Raises:
         ExportError: it cannot be loaded.
     """
 
-    def __init__(self, model: bytes, path: str | os.PathLike) -> None:
+    def __init__(self, model: bytes, path: str | os.PathLike, threads: int | None = None) -> None:
         self._model, self._own = model, threading.local()
-        self._threads = len(os.sched_getaffinity(0))
+        self._threads = threads or len(os.sched_getaffinity(0))
         try:
             known = self._interpreter().get_signature_list()
         except (ValueError, RuntimeError) as error:

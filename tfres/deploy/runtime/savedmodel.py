@@ -25,12 +25,15 @@ class SavedModelBackend:
 
     Args:
         folder: of the export's version.
+        threads: that one operation may use; None for what TensorFlow was told.
 
     Raises:
-        ExportError: a file in it cannot be used.
+        ExportError: a file in it cannot be used, or TensorFlow is already running with another number of threads.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, threads: int | None = None) -> None:
+        if threads is not None:
+            _use_threads(threads)
         try:
             self._loaded = tf.saved_model.load(str(folder))  # signatures alone lose their variables
             self.calls = dict(self._loaded.signatures)
@@ -63,6 +66,14 @@ class SavedModelBackend:
     def host(self) -> dict[str, Any]:
         """See `Backend`."""
         return tensorflow_host()
+
+
+def _use_threads(count: int) -> None:
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+    except RuntimeError:
+        raise ExportError(f"`threads` must be given before TensorFlow runs. Received: threads={count}.") from None
 
 
 @functools.lru_cache(256)
