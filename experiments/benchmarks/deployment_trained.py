@@ -104,6 +104,7 @@ def of_openvino(network, task, settings, pictures):
     """Signature -> classes, from OpenVINO's integers; None where it is not installed."""
     try:
         import openvino
+
         from tfres.deploy.foreign import openvino_int8
     except ImportError:
         return None
