@@ -80,7 +80,7 @@ def test_export_with_ranges_from_training_pictures(run, tmp_path, capsys):
     for setting in network.settings:
         expected = network(task.resized(images, 16), setting=setting).numpy()
         found = model.predict(images, setting=setting).logits
-        assert np.abs(found - expected).max() <= 0.1 * np.abs(expected).max()
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] >= 0.99
 
 
 def test_policies_for_budgets(run, opened, capsys):
