@@ -1,6 +1,7 @@
 """The benchmark of deployment on networks of a few channels: every part runs and says what it must."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,10 @@ import pytest
 from experiments.benchmarks import deploying, deployment_exits, deployment_forms, deployment_trained
 from experiments.benchmarks.four_stages import FourStages
 from experiments.docs import results_tables
+from tests.deploy import exits
+from tests.tasks.fakes import classification
+from tfres.deploy import export_litert, export_savedmodel
+from tfres.families import from_preset
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +44,26 @@ def test_bounds_of_float_forms():
     ms["LiteRT float, r96 alone", "serve_r96"] = 9.0
     lines = deployment_forms.judged_float(sizes, ms, {"LiteRT float": 1e-5}, (224, 96))
     assert [line["holds"] for line in lines] == [True, True, False, True, True, False, False]
+
+
+def test_trained(monkeypatch, tmp_path, rng):
+    """Of a network instead of a run: the table is joined from forms, settings and the snapped network."""
+    options = {**deployment_forms.LOW_BIT, **deployment_forms.SMOKE["network"]}
+    network = deploying.different_norms(from_preset("resnet18", resolutions=(16, 12), classes=5, **options))
+    task, pictures = classification(5), {side: exits.pictures(rng, 60, side, side) for side in (16, 12)}
+    forms = {
+        "SavedModel": export_savedmodel(network, task, tmp_path, "net"),
+        "LiteRT int8": export_litert(network, task, tmp_path, "net", precision="int8"),
+    }
+    opened = SimpleNamespace(network=network, task=task)
+    monkeypatch.setattr(deployment_trained, "open_run", lambda path, data: opened)
+    monkeypatch.setattr(deployment_trained, "exported", lambda *_: forms)
+    monkeypatch.setattr(deployment_trained, "test_split", lambda *_: (pictures, np.arange(60) % 5))
+    rows, lines = deployment_trained.measured("tiny", "run", rounds=1)
+    found = {(row["form"], row["setting"]): row for row in rows}
+    assert {(form, setting) for form in (*forms, "snapped, Keras") for setting in ("r16", "r12")} <= {*found}
+    assert found["SavedModel", "r16"]["same class as SavedModel, %"] == 100 and found["LiteRT int8", "r12"]["ms"] > 0
+    assert found["snapped, Keras", "r12"]["same class as snapped, %"] == 100 and len(lines) >= 2
 
 
 def test_exits():
