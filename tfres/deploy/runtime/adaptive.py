@@ -16,7 +16,7 @@ from tfres.deploy.runtime import times as timing
 from tfres.deploy.runtime.checks import check_alone, check_budget, checked_pictures, checked_shape, row_sides
 from tfres.deploy.runtime.exits import Exits
 from tfres.deploy.runtime.files import open_export
-from tfres.deploy.runtime.running import Runner
+from tfres.deploy.runtime.running import ENOUGH, Runner
 from tfres.errors import ExportError
 from tfres.policies import PolicyError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tfres.policies import Policy
     from tfres.settings import Setting
 
+TINY = 1e-9  # milliseconds: a budget that no setting meets
 EXPLORE = 32  # of so many calls with a budget one takes guesses as they are
 
 
@@ -120,7 +121,11 @@ class AdaptiveModel:
         Raises:
             ValueError: another shape. ExportError: no shape, and the table has no resolutions.
         """
-        return self._runner.measure(self._shape(shape), self.measure_seconds, anew)
+        shape = self._shape(shape)
+        self._runner.measure(shape, self.measure_seconds, anew)
+        for _ in range(0 if self._runner.knows_besides else ENOUGH):
+            self.predict(np.zeros([*shape, 3], np.uint8), budget_ms=TINY, on_miss="cheapest")
+        return self._runner.times(shape)[0]
 
     def choose(self, budget_ms: float, shape: Sequence[int] | None = None, on_miss: str = "error") -> dict:
         """The row of the setting that a call with this budget takes; its `ms` is the time on this machine.
@@ -134,7 +139,9 @@ class AdaptiveModel:
                 number, another shape or `on_miss`.
         """
         check_budget(budget_ms, on_miss)
-        return self._chosen(np.zeros([*self._shape(shape), 3], np.uint8), budget_ms, on_miss)[0]
+        images = np.zeros([*self._shape(shape), 3], np.uint8)
+        self._runner.first(images)
+        return self._chosen(images, budget_ms, on_miss)[0]
 
     def predict(
         self,
@@ -173,9 +180,8 @@ class AdaptiveModel:
             answer = self._runner.run(max(self.rows, key=lambda row: (row[self.score], -row["macs"]))["setting"], images)
         else:
             check_budget(budget_ms, on_miss)
-            row, found = self._chosen(images, budget_ms, on_miss, start)
-            answer = found or self._runner.run(row["setting"], images)
-        return dataclasses.replace(answer, ms=1000 * (time.perf_counter() - start))
+            return self._within_budget(images, budget_ms, on_miss, start)
+        return dataclasses.replace(answer, ms=_ms_since(start))
 
     def close(self) -> None:
         """Keep what was learnt for other processes now, not only every half minute, when the model goes and at exit.
@@ -219,25 +225,34 @@ class AdaptiveModel:
     def _shape(self, shape: Sequence[int] | None) -> tuple[int, int, int]:
         return (1, *self.largest) if shape is None else checked_shape(shape)
 
-    def _chosen(
-        self, images: np.ndarray, budget_ms: float, on_miss: str, start: float | None = None
-    ) -> tuple[dict, Answer | None]:
-        """The row to run with its `ms`, and its answer if it ran for this.
+    def _within_budget(self, images: np.ndarray, budget_ms: float, on_miss: str, start: float) -> Answer:
+        """The answer of a call that began then."""
+        answer = self._runner.first(images)
+        row, called = self._chosen(images, budget_ms, on_miss, _ms_since(start) if answer else 0.0)
+        apart = answer is not None or called
+        if answer is None or answer.setting != row["setting"]:
+            answer = self._runner.run(row["setting"], images)
+        whole = _ms_since(start)
+        if not apart:
+            self._runner.judge(whole - answer.ms, whole <= row["ms"])
+        return dataclasses.replace(answer, ms=whole)
+
+    def _chosen(self, images: np.ndarray, budget_ms: float, on_miss: str, spent: float = 0.0) -> tuple[dict, bool]:
+        """The row to run with its `ms`, and whether settings were called to find it.
 
         Args:
-            start: when the call began that its answer is for; what is over of the budget since is not there any more.
+            spent: milliseconds of the budget that are over.
         """
-        shape, bold = images.shape[:3], next(self._budgets) % EXPLORE == 0
-        answer = self._runner.first(images)
-        left = budget_ms if start is None else budget_ms - 1000 * (time.perf_counter() - start)
-        row, fastest = self._within(shape, left, budget_ms, bold)
+        shape, bold, called = images.shape[:3], next(self._budgets) % EXPLORE == 0, False
+        row, fastest = self._within(shape, budget_ms - spent, budget_ms, bold)
         if row is None and on_miss == "error" and self._runner.again(fastest["setting"], images):
+            called = True
             row, fastest = self._within(shape, budget_ms, budget_ms, bold)
         if row is None:
             if on_miss == "error":
                 tables.best({"score": self.score, "rows": [fastest]}, budget_ms=budget_ms)
             row = fastest
-        return row, answer if answer and answer.setting == row["setting"] else None
+        return row, called
 
     def _within(self, shape: tuple[int, int, int], left: float, budget_ms: float, bold: bool) -> tuple[dict | None, dict]:
         """The best row that is within what is left, or else the fastest if it is within the budget; and the fastest."""
@@ -249,3 +264,7 @@ class AdaptiveModel:
             row = max(fitting, key=lambda row: (row[self.score], -times[row["setting"]]))
         row, fastest = ({**one, "ms": times[one["setting"]]} for one in (row, fastest))
         return (row if fitting or row["ms"] <= budget_ms else None), fastest
+
+
+def _ms_since(start: float) -> float:
+    return 1000 * (time.perf_counter() - start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import itertools
 import threading
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tfres.deploy.runtime.memory import Shape
     from tfres.policies import Policy
 
+BESIDES, ENOUGH = 31, 9  # calls that tell what is spent beside settings; how many say enough
+STEP, MOST = 0.05, 0.5  # shares of a time by which too short ones are lengthened, and at most
 AGAIN = 1.0  # seconds before a shape whose budgets are missed is asked again
 
 
@@ -54,6 +57,7 @@ class Runner:
         host = functools.cache(export.backend.host)
         self.memory = Memory(cache, lambda shape: timing.circumstances(export.fingerprint, shape, host()), self._costs)
         self._measuring = threading.Lock()
+        self._besides, self._spare = collections.deque(maxlen=BESIDES), 0.0
 
     def run(self, setting: str, images: np.ndarray, policy: Policy | None = None) -> Answer:
         """Call a setting, or a policy, and learn from it."""
@@ -95,11 +99,12 @@ class Runner:
         """What is known of a shape.
 
         Returns:
-            setting -> milliseconds that 95 % of its calls do not exceed; and the same for cautious use: guesses with a
-            margin, and with what a first call takes longer.
+            setting -> milliseconds that 95 % of the calls with a budget do not exceed; and the same for cautious use: guesses
+            with a margin, and with what a first call takes longer.
         """
-        known = self.memory.of(shape)
+        known, besides = self.memory.of(shape), sorted(self._besides)
         view, careful = known.view(), {}
+        beside = besides[9 * (len(besides) - 1) // 10] if besides else 0.0  # of nine in ten
         times = {setting: view.times[setting] for setting in self._plain}
         measured = view.measured
         for setting in self._by_policy:
@@ -107,12 +112,14 @@ class Runner:
             if self._exits.is_measured(view, shape[0]):
                 measured |= {setting}
         for setting, ms in times.items():
+            ms *= 1 + self._spare
             ready = self._ready(setting, (*shape, 3), self._policies.get(setting))
-            careful[setting] = ms * (1 if setting in measured else MARGIN) + (0 if ready else view.cold)
+            careful[setting] = ms * (1 if setting in measured else MARGIN) + (0 if ready else view.cold) + beside
+            times[setting] = ms + beside
         return times, careful
 
-    def measure(self, shape: Shape, seconds: float, anew: bool) -> dict[str, float]:
-        """The times of settings that were all called, within about so many seconds if they were not yet or `anew`.
+    def measure(self, shape: Shape, seconds: float, anew: bool) -> None:
+        """Call all settings, within about so many seconds if they were not all called yet or `anew`.
 
         All are ready afterwards, as far as this thread is concerned.
         """
@@ -131,7 +138,23 @@ class Runner:
         for name, call in self._calls(images).items() if waiting else ():
             if name in waiting or name not in self._macs:
                 call()
-        return self.times(shape)[0]
+
+    @property
+    def knows_besides(self) -> bool:
+        """Whether it is known what a call with a budget takes beside its setting."""
+        return len(self._besides) >= ENOUGH
+
+    def judge(self, besides: float, kept: bool) -> None:
+        """Learn from a call with a budget.
+
+        Args:
+            besides: milliseconds that it took beside its setting: checks, the choice, learning.
+            kept: whether the whole call took no longer than `times` said. If it did the next ones are said to take longer by a
+                step, else shorter by a nineteenth of one: in the long run 95 % keep what was said, however times vary
+                (adaptive conformal inference, Gibbs and Candes 2021).
+        """
+        self._besides.append(besides)
+        self._spare = min(max(self._spare + STEP * (timing.QUANTILE - 1 if kept else timing.QUANTILE), 0.0), MOST)
 
     def _calls(self, images: np.ndarray) -> dict[str, Callable[[], float]]:
         """What is timed -> a function that calls it, without learning from that, and returns its milliseconds."""
