@@ -32,10 +32,7 @@ class NetworkOptions:
     synchronised_norms: bool = False
 
     def __post_init__(self) -> None:
-        sides = self.resolutions
-        distinct = bool(sides) and len(set(sides)) == len(sides) and 0 < min(sides) <= max(sides) <= LARGEST_SIDE
-        check(distinct, "resolutions", f"distinct positive integers up to {LARGEST_SIDE}", sides)
-        self._set(resolutions=sorted(sides, reverse=True))
+        self.check_resolutions()
         check(2 <= self.classes <= _MOST_CLASSES, "classes", f"from 2 to {_MOST_CLASSES}", self.classes)
         try:
             names = [str(Setting.parse(setting)) for setting in self.calibrated]
@@ -43,6 +40,22 @@ class NetworkOptions:
             raise RecipeError(f"`calibrated` must be settings. {error}") from error
         check(len(set(names)) == len(names), "calibrated", "distinct settings", names)
         self._set(calibrated=names)
+
+    def check_resolutions(self) -> None:
+        """Raises RecipeError for what are no distinct sizes; sorts them, the largest first."""
+        allowed = f"distinct positive integers up to {LARGEST_SIDE}"
+        try:
+            found = sorted(map(Setting.sized, self.resolutions), reverse=True)
+        except ValueError:
+            found = []
+        distinct = bool(found) and len({*found}) == len(found) and max(max(one.sides) for one in found) <= LARGEST_SIDE
+        check(distinct, "resolutions", allowed, self.resolutions)
+        self._set(resolutions=[one.written_size for one in found])
+
+    @property
+    def sizes(self) -> list[int | tuple[int, int]]:
+        """The resolutions as tasks call them: a side in pixels or (height, width); the largest first."""
+        return [Setting.sized(size).resolution for size in self.resolutions]
 
     def _set(self, **values: Any) -> None:
         """Set fields of the frozen instance while it is made."""
