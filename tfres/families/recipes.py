@@ -11,6 +11,7 @@ from tfres.families import Family, find
 from tfres.recipe import Recipe, TrainingOptions, check, partial
 from tfres.recipe.recipe import GROUPS
 from tfres.recipe.values import fields_of, unknown
+from tfres.settings import Setting
 from tfres.tasks import TASKS, find_task
 
 DEFAULT_ARCH, DEFAULT_TASK = "resnet20", "classification"
@@ -52,9 +53,10 @@ def family_of(recipe: Recipe) -> Family:
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
-    """Constructor arguments of a recipe's network: the preset's and those that the recipe gives."""
+    """Constructor arguments of a recipe's network: the preset's, the task's and those that the recipe gives."""
     given = {name: value for name, value in dataclasses.asdict(recipe.model).items() if value is not None and name != "arch"}
-    return {**family_of(recipe).presets[recipe.model.arch], **given}
+    family = family_of(recipe)
+    return {**family.presets[recipe.model.arch], **family.tasks.get(recipe.task, {}), **given}
 
 
 def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
@@ -78,8 +80,8 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
     family.check(recipe)
     low_memory = recipe.training.low_memory
     check(not low_memory or family.objective(recipe).separable, "low_memory", f"false for {family.name}", low_memory)
-    largest = max(*options.resolutions, *family.presets[recipe.model.arch]["resolutions"])
-    kind, data = find_task(recipe.task).task, recipe.data.sized(largest)
+    sizes = (*options.resolutions, *family.presets[recipe.model.arch]["resolutions"])
+    kind, data = find_task(recipe.task).task, recipe.data.sized(max(map(Setting.sized, sizes)).resolution)
     source = kind.open(data, recipe.model.classes)
     classes = recipe.model.classes or len(source.classes)
     check(classes >= len(source.classes), "classes", f"at least the data's {len(source.classes)}", classes)

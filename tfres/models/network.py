@@ -53,7 +53,7 @@ class Network(tf.keras.Model):
         both = [] if self.calibrates_trained else {*self.trained_settings} & {*self.calibrated_settings}
         if both:
             raise ValueError(f"`calibrated` must be settings that are not trained. Received: {', '.join(map(str, both))}.")
-        self.settings = sorted({*self.trained_settings, *self.calibrated_settings}, reverse=True)
+        self.settings = self.largest_first({*self.trained_settings, *self.calibrated_settings})
         with dtype_policy(self.dtype_policy):
             self.backbone = self.make_backbone(self.parts())
             self.classifier = self.make_classifier()
@@ -62,7 +62,11 @@ class Network(tf.keras.Model):
 
     def make_trained_settings(self) -> list[Setting]:
         """Settings that a step of training runs, largest first."""
-        return [Setting(resolution=resolution) for resolution in self.options.resolutions]
+        return [Setting(resolution=size) for size in self.options.sizes]
+
+    def largest_first(self, settings: Iterable[Setting]) -> list[Setting]:
+        """Settings from the costliest to the cheapest."""
+        return sorted(settings, reverse=True)
 
     def parts(self) -> Parts:
         """Factories of the backbone's layers."""
@@ -194,7 +198,7 @@ class Network(tf.keras.Model):
 
     def size_of(self, setting: Setting) -> int | tuple[int, int]:
         """The same of any `Setting`, also one that is none of `settings`."""
-        return setting.resolution or self.options.resolutions[0]
+        return setting.resolution or self.options.sizes[0]
 
     def more_costs(self, setting: Any = None) -> dict[str, int]:
         """Further costs of a setting that the family counts, by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -41,7 +42,12 @@ class ScaleNAS(Network):
 
     def make_trained_settings(self) -> list[Setting]:
         size = self.options.sizes[0]
-        return sorted((Setting(size, subnet=name) for name in self.options.subnets), reverse=True)
+        return self.largest_first(Setting(size, subnet=name) for name in self.options.subnets)
+
+    def largest_first(self, settings: Iterable[Setting]) -> list[Setting]:
+        """By pixels, then by multiply-adds."""
+        known = [(s.sides[0] * s.sides[1], self._count(s).macs, s) for s in settings]
+        return [setting for *_, setting in sorted(known, reverse=True)]
 
     def resolve(self, setting: Any = None) -> Setting:
         """The whole `Setting` meant: the largest resolution and the first sub-network where they are left out.
@@ -92,32 +98,26 @@ class ScaleNAS(Network):
             setting, private: see there.
             drop_dead: without what cannot reach the answer (of masks whose last module goes on after branch 0 has gathered).
         """
-        if not (drop_dead and self.options.gathered):
-            return super().materialize(setting, private)
         setting = self.resolve(setting)
-        live = self.options.mask(setting.subnet).live().to_json()
-        network = super().materialize(setting, private)
-        options = {**network.options.to_dict(), "masks": {setting.subnet: live}}
-        return self._assigned(options, {variable.name: variable for variable in network.weights})
+        masks = {name: mask for name, mask in self.options.masks.items() if name == setting.subnet}
+        if drop_dead and self.options.gathered:
+            masks = {setting.subnet: self.options.mask(setting.subnet).live().to_json()}
+        only = {"resolutions": [setting.written_size], "subnets": [setting.subnet], "masks": masks, "calibrated": []}
+        own = self.private_values(setting, ALL).values
+        if private is not None:
+            start = f"/{setting}_moving_"
+            own = {name.replace(start, f"/{ALL}_moving_"): value for name, value in private.values.items()}
+        return self._extracted(only, own)
 
-    def _assigned(self, options: dict[str, Any], values: dict[str, Any]) -> ScaleNAS:
-        """A network with other options and values by name."""
+    def _extracted(self, changes: dict[str, Any], own: Mapping[str, Any]) -> ScaleNAS:
+        """The extracted network with other options, and with values in place of this network's."""
+        options = {**self.options.to_dict(), **changes, "extracted": True}
         network = type(self)(**options, dtype=self.dtype_policy)
         network.build()
+        values = {**{variable.name: variable for variable in self.weights}, **own}
         for variable in network.weights:
             variable.assign(values[variable.name])
         return network
-
-    def plain_network(self, setting: Setting) -> ScaleNAS:
-        masks = {name: mask for name, mask in self.options.masks.items() if name == setting.subnet}
-        size = setting.written_size
-        options = {"resolutions": [size], "subnets": [setting.subnet], "masks": masks, "calibrated": [], "extracted": True}
-        return type(self)(**{**self.options.to_dict(), **options}, dtype=self.dtype_policy)
-
-    def plain_values(self, setting: Setting, plain: Network) -> dict[str, Any]:
-        """Statistics are those of the setting where it was calibrated."""
-        private = self.private_values(setting, ALL).values if setting in self.calibrated_settings else {}
-        return {name: value for name, value in private.items()}
 
     def private_values(self, setting: Any, target: Any) -> Private:
         """Statistics of a setting, else those of all, as the statistics of the setting `target` (or of all)."""
@@ -167,7 +167,7 @@ class ScaleNAS(Network):
         return kinds[self.options.head](parts, self.options, name="head")
 
     def served(self, form: Any = served_form) -> ServedScaleNAS:
-        return ServedScaleNAS(self, form)
+        return ServedScaleNAS(self if self.options.extracted else self._extracted({}, {}), form)
 
     def _conv(self, channels: int, kernel_size: int, strides: int, name: str, **options: Any) -> tf.keras.layers.Layer:
         initial = {"kernel_initializer": tf.keras.initializers.RandomNormal(stddev=0.001), "use_bias": False, **options}
@@ -185,7 +185,10 @@ class ScaleNAS(Network):
 
 
 class ServedScaleNAS(ServedNetwork):
-    """The served form: what the masks of its settings have, and their statistics by number."""
+    """The served form of an extracted network: statistics of its settings by number."""
+
+    def create(self, images: tf.Tensor) -> None:
+        self.run(images, At(index=0))  # without a setting everything that is built runs
 
     def at(self, setting: Any) -> At:
         """Where the layers run: the setting, which decides what is computed, and its number."""

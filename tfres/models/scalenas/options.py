@@ -36,7 +36,7 @@ class ScaleNASOptions(NetworkOptions):
         subnets: sub-networks that are evaluated and exported: full, smallest, a published one (S1 to S4, P1 to P4), one of
             `masks`, or the code of a mask.
         masks: own sub-networks by name: what a mask's file (JSON) holds, the file's path, or a code.
-        extracted: the network has only what `subnets` use, not the whole supernet.
+        extracted: the network has only what `subnets` (and calibrated ones) use, not the whole supernet.
         norm_momentum: of the norms' moving statistics, how much stays; null for 0.99 with head concatenated and 0.9 with finest.
         up_momentum: the same of paths to finer branches; null for 0.9.
     """
@@ -126,7 +126,8 @@ class ScaleNASOptions(NetworkOptions):
         """What the network has."""
         if not self.extracted:
             return Mask.full(self.space)
-        return functools.reduce(lambda a, b: a | b, map(self.mask, self.subnets))
+        names = [*self.subnets, *(Setting.parse(name).subnet for name in self.calibrated)]
+        return functools.reduce(lambda a, b: a | b, map(self.mask, names))
 
     def _own(self, name: str, value: Any) -> list[dict[str, Any]]:
         """One of `masks` in plain form."""
