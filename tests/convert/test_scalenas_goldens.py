@@ -1,17 +1,22 @@
 """Converted ScaleNAS supernets against the reference: every listed mask, calibration, training steps."""
 
 import re
+import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from quant import StepScope
 from tests.reference import fill, generator, relative
 from tfres.convert import from_reference
 from tfres.convert.scalenas import reference_name
+from tfres.engines.optimizer import MomentumSGD
 from tfres.evaluation.calibration import calibrate
+from tfres.layers import SharedBatchNorm
 from tfres.models.layer_names import observed
 from tfres.models.scalenas import Mask
+from tfres.objectives import OneShot
 
 CLOSING = [
     re.compile(pattern)
@@ -38,15 +43,9 @@ def _tensors(reference):
     """The standard fill with smaller gammas behind residual blocks and paths, as the files' `fill` says."""
     values = fill(reference["tensors"])
     for name in filter(_closes, values):
-        scale = generator(_seed(name)).uniform(0.5, 1.5, values[name].shape)
+        scale = generator(zlib.crc32(name.encode("utf-8"))).uniform(0.5, 1.5, values[name].shape)
         values[name] = (0.1 * scale).astype(np.float32)
     return values
-
-
-def _seed(name):
-    import zlib
-
-    return zlib.crc32(name.encode("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +138,100 @@ def test_calibration(golden, supernets):
         for key, value in values.items():
             assert relative(ours[f"{name}.{key}"], value) < 1e-4, name
     _alike(plain(_images(reference["input"]["test"])), figures["output_after"])
+
+
+class _Classes:
+    """The reference's loss of maps of classes: cross entropy of the hardest pixels, and squared differences to a teacher."""
+
+    loss_name = "cross_entropy"
+
+    def __init__(self, settings):
+        self._ohem, self._weights = settings["ohem"], tf.constant(settings["class_weights"])
+
+    def loss(self, outputs, targets):
+        logits = tf.image.resize(outputs, targets.shape[1:3])
+        kept = targets < 255
+        labels = tf.boolean_mask(targets, kept)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.boolean_mask(logits, kept))
+        probabilities = tf.exp(-losses)
+        place = min(self._ohem["min_kept"], probabilities.shape[0] - 1)
+        threshold = tf.maximum(tf.sort(probabilities)[place], self._ohem["thres"])
+        weighted = losses * tf.gather(self._weights, labels)
+        return tf.reduce_mean(tf.boolean_mask(weighted, probabilities < tf.stop_gradient(threshold)))
+
+    def divergence(self, teacher, student):
+        return tf.reduce_mean(tf.square(tf.stop_gradient(teacher) - student))
+
+
+class _Joints(_Classes):
+    """The same of heatmaps: squared differences where a joint counts."""
+
+    loss_name = "heatmaps"
+
+    def __init__(self, settings):
+        assert settings["target_weight"]
+
+    def loss(self, outputs, targets):
+        maps, weights = targets
+        return 0.5 * tf.reduce_mean(tf.square(weights * (outputs - maps)))
+
+
+def _targets(task, shape):
+    if task == "pose":
+        maps = generator(2027).random((2, 17, 32, 24)).astype(np.float32).transpose(0, 2, 3, 1)
+        weights = (generator(2028).random((2, 17, 1)) < 0.8).astype(np.float32).transpose(0, 2, 1)[:, None]
+        return tf.constant(maps), tf.constant(weights)
+    labels = generator(2027).integers(0, 19, shape)
+    return tf.constant(np.where(generator(2028).random(shape) < 0.1, 255, labels))
+
+
+@pytest.mark.parametrize("task", ["seg", "pose"])
+def test_training_step(golden, supernets, task):
+    """Losses, gradients, statistics and the first step, by the extracted network of the mask."""
+    reference = golden(f"scalenas_train_step_{task}")
+    network, settings, figures = supernets(reference, task), reference["settings"], reference["outputs"][0]
+    images = tf.constant(_images(reference["input"]["image"]))
+    height, width = images.shape[1:3]
+    plain = network.materialize(f"r{height}x{width}-net{settings['student_mask']}")
+    kind = {"seg": _Classes, "pose": _Joints}[task](settings)
+    objective = OneShot(kd=True, ratio=settings["kd_ratio"], teacher=network, weight_decay=5e-4, decay_on="all")
+    named = {reference_name(v.name.removesuffix(":0"), plain.options.head): v for v in plain.weights}
+    trained = {name: variable for name, variable in named.items() if variable.trainable}
+    assert len(trained) == figures["parameters_with_gradient"]
+    before = {name: variable.numpy() for name, variable in trained.items()}
+    targets = _targets(task, (2, height, width))
+
+    with StepScope() as step, tf.GradientTape() as tape:
+        outcome = objective(plain, {plain.size(): images}, targets, kind)
+        terms = dict(outcome.terms)
+        del terms["weight_decay"]
+        loss = tf.add_n(list(terms.values()))
+    (student,) = outcome.outputs.values()
+    assert float(terms[kind.loss_name]) == pytest.approx(figures["task_loss"], rel=1e-4)
+    assert float(terms["distillation"]) / settings["kd_ratio"] == pytest.approx(figures["kd_loss"], rel=1e-4)
+    assert float(loss) == pytest.approx(figures["total"], rel=1e-4)
+    assert np.linalg.norm(student) == pytest.approx(figures["output_norm"], rel=1e-4)
+    gradients = dict(zip(trained, tape.gradient(loss, list(trained.values())), strict=True))
+    total = np.sqrt(sum(np.sum(np.square(gradient)) for gradient in gradients.values()))
+    assert total == pytest.approx(figures["global_grad_norm"], rel=1e-3)
+    for name, norm in figures["gradient_norms"].items():
+        assert np.linalg.norm(gradients[name]) == pytest.approx(norm, rel=1e-2, abs=1e-6), name
+
+    rule, optimizer = figures["sgd_step"], MomentumSGD(0.001, 0.9, nesterov=False)
+    assert (rule["lr"], rule["momentum"], rule["weight_decay"]) == (0.001, 0.9, 5e-4)
+    optimizer.apply_gradients([(gradients[name] + 5e-4 * before[name], variable) for name, variable in trained.items()])
+    for name, norm in rule["update_norms"].items():
+        assert np.linalg.norm(trained[name] - before[name]) == pytest.approx(norm, rel=1e-2, abs=1e-8), name
+    moved = {id(layer) for layer, _ in step.records()}
+    step.apply()
+    assert (len(moved), figures["batch_norms_total"]) == (figures["batch_norms_updated"], len(_norms(network)))
+    for name, after in figures["running_statistics_after"].items():
+        mean, variance = named[f"{name}.running_mean"], named[f"{name}.running_var"]
+        assert np.linalg.norm(mean) == pytest.approx(after["mean_norm"], rel=1e-4), name
+        assert np.linalg.norm(variance) == pytest.approx(after["var_norm"], rel=1e-4), name
+        np.testing.assert_allclose(mean[:4], after["first4_mean"], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(variance[:4], after["first4_var"], rtol=1e-3, atol=1e-4)
+
+
+def _norms(network):
+    return [layer for layer in network._flatten_layers() if isinstance(layer, SharedBatchNorm)]

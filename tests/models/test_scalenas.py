@@ -151,7 +151,11 @@ def test_settings(network):
     assert [str(setting) for setting in network.settings] == ["r64x96-netfull", "r64x96-netsmallest"]
     assert network.resolve() == network.resolve("r64x96") == network.resolve("netfull") == network.settings[0]
     assert network.resolve("r32").subnet == "full" and network.input_size("r32x96-netsmallest") == (32, 96)
-    for wrong, words in {"r48": "multiples of 32", "nethuge": "`subnet` must be one of", "w0.5": "a resolution and a sub"}.items():
+    for wrong, words in {
+        "r48": "multiples of 32",
+        "nethuge": "`subnet` must be one of",
+        "w0.5": "a resolution and a sub",
+    }.items():
         with pytest.raises(ValueError, match=words):
             network.resolve(wrong)
     with pytest.raises(ValueError, match="`subnet` must be a mask of this network"):

@@ -79,7 +79,7 @@ class _Served:
         self._bodies = {}
 
     def answer(self, images: tf.Tensor, at: At, count: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the task answers for the first `count` of normalised images at `at`, whose given fields but the setting are tensors."""
+        """What the task answers for the first `count` of normalised images; fields of `at` but the setting are tensors."""
         given = {field.name: getattr(at, field.name) for field in dataclasses.fields(at) if field.name != "setting"}
         given = {name: tf.convert_to_tensor(value) for name, value in given.items() if value is not None}
         kind = (at.setting, *((name, value.dtype, *value.shape) for name, value in given.items()))

@@ -59,7 +59,13 @@ class FusionPath(tf.keras.layers.Layer):
     """
 
     def __init__(
-        self, parts: Parts, inputs: int, channels: int, halvings: int, norm: dict[str, Any] | None = None, name: str | None = None
+        self,
+        parts: Parts,
+        inputs: int,
+        channels: int,
+        halvings: int,
+        norm: dict[str, Any] | None = None,
+        name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         if halvings == 0:

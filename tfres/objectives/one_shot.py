@@ -80,7 +80,9 @@ class OneShot(SwitchableObjective):
             at = At(mask=self.mask(step))
             outputs = {"subnet": precise(network.run(images, at, training=True))}
         single = len(outputs) == 1
-        terms = {task.loss_name if single else f"{task.loss_name}_{name}": task.loss(z, targets) for name, z in outputs.items()}
+        terms = {
+            task.loss_name if single else f"{task.loss_name}_{name}": task.loss(z, targets) for name, z in outputs.items()
+        }
         if self.kd:
             teacher = precise((self.teacher or network).run(images, None, training=False))
             parts = [task.divergence(tf.stop_gradient(teacher), z) for z in outputs.values()]

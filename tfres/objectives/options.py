@@ -76,7 +76,7 @@ class OneShotOptions:
         sandwich: the smallest masks and the full one are groups too.
         kd: distillation from a teacher that runs everything.
         ratio: of the distillation.
-        teacher: run folder or checkpoint of a network of the same architecture, which stays as it is; null: the network itself.
+        teacher: run folder or checkpoint of a network of the same architecture, which stays as it is; null: itself.
         decays_inactive: weights that a step does not use are decayed and moved by their momentum all the same.
     """
 

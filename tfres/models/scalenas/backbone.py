@@ -62,7 +62,9 @@ class BranchedBackbone(Backbone):
         maps = [x]
         for module in self.modules:
             maps = [
-                maps[branch] if name is None else self.transitions[name](maps[min(branch, len(maps) - 1)], at=at, training=training)
+                maps[branch]
+                if name is None
+                else self.transitions[name](maps[min(branch, len(maps) - 1)], at=at, training=training)
                 for branch, name in enumerate(self._new(len(maps), module.count))
             ]
             maps = module(maps, gates, at=at, training=training)

@@ -85,9 +85,7 @@ class Module(tf.keras.layers.Layer):
             maps = self._fused(maps, step, gates, how)
         return maps
 
-    def _fused(
-        self, maps: list[tf.Tensor], step: int, gates: MaskGates | TensorGates, how: dict[str, Any]
-    ) -> list[tf.Tensor]:
+    def _fused(self, maps: list[tf.Tensor], step: int, gates: MaskGates | TensorGates, how: dict[str, Any]) -> list[tf.Tensor]:
         """The maps with the paths of a step added, ReLU where there are any.
 
         Both the sum and the source go through the condition of a path, so that what does not run has no gradient to add up.
@@ -97,22 +95,26 @@ class Module(tf.keras.layers.Layer):
             layers = {source: self.paths.get(f"step{step}_{source}to{target}") for source in range(self.count)}
             sources = [source for source, layer in layers.items() if layer is not None]
             for place, source in enumerate(sources):
-                x, total, layer, last = maps[source], sums[target], layers[source], place == len(sources) - 1
-
-                def added(x=x, total=total, layer=layer, last=last):
-                    found = total + layer(x, **how)
-                    return (tf.nn.relu(found) if last else found), x
-
-                def kept(x=x, total=total):
-                    return total, x
-
-                def ended(x=x, total=total):
-                    return tf.nn.relu(total), x
-
+                last = place == len(sources) - 1
                 before = sources[:place] if last else []
                 gate = gates.path(self.number, step, source, target, before)
-                sums[target], maps[source] = optional(gate, layer, added, kept, *([ended] if before else []))
+                pair = (sums[target], maps[source])
+                sums[target], maps[source] = _through(layers[source], pair, gate, last, bool(before), how)
         return sums
+
+
+def _through(
+    path: FusionPath, pair: tuple[tf.Tensor, tf.Tensor], gate: int | tf.Tensor, last: bool, others: bool, how: dict[str, Any]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """A sum and a source: the path of the source added where the gate is 0, with a ReLU behind the last; that alone for 2."""
+    total, x = pair
+
+    def added() -> tuple[tf.Tensor, tf.Tensor]:
+        found = total + path(x, **how)
+        return (tf.nn.relu(found) if last else found), x
+
+    ended = [lambda: (tf.nn.relu(total), x)] if others else []
+    return optional(gate, path, added, lambda: pair, *ended)
 
 
 class ConcatenatedHead(tf.keras.layers.Layer):

@@ -1,8 +1,8 @@
 """Costs of masks, worked out from the options; no TensorFlow here.
 
-`macs` are multiply-adds of convolutions for one picture, padding included; `params` numbers of kernels, biases and norms (gamma
-and beta). Both are of what runs: published "GFLOPs" are these multiply-adds / 1024^3 at 1024 x 2048 pixels or at the size of
-the network's crops of persons.
+`macs` are multiply-adds of convolutions for one picture, padding included; `params` numbers of kernels, biases and norms
+(gamma and beta). Both are of what runs: published "GFLOPs" are these multiply-adds / 1024^3 at 1024 x 2048 pixels or at the
+size of the network's crops of persons.
 """
 
 from __future__ import annotations

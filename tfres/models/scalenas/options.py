@@ -37,7 +37,7 @@ class ScaleNASOptions(NetworkOptions):
             `masks`, or the code of a mask.
         masks: own sub-networks by name: what a mask's file (JSON) holds, the file's path, or a code.
         extracted: the network has only what `subnets` (and calibrated ones) use, not the whole supernet.
-        norm_momentum: of the norms' moving statistics, how much stays; null for 0.99 with head concatenated and 0.9 with finest.
+        norm_momentum: of the norms' moving statistics, how much stays; null for 0.99 with head concatenated, 0.9 with finest.
         up_momentum: the same of paths to finer branches; null for 0.9.
     """
 

@@ -1,4 +1,4 @@
-"""The published masks, as codes of `Mask` (`to_json` says them readably): S1 to S4 for maps of classes, P1 to P4 for joints."""
+"""The published masks, as codes of `Mask` (its `to_json` is readable): S1 to S4 for maps of classes, P1 to P4 for joints."""
 
 PUBLISHED = {
     "S1": "m71a6924926924d36dc72308dc0c0016800000c5e00003fb48000b32e870050000002ec5d31bc000000ef9f9b2d7085000",
