@@ -23,7 +23,7 @@ class Parts:
 
     model: ScaleNASOptions
     objective: OneShotOptions
-    training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
+    training: TrainingOptions = dataclasses.field(default_factory=lambda: TrainingOptions(weight_decay=0.1, decay_on="all"))
 
 
 def recipe(model=None, **learning):
