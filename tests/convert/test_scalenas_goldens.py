@@ -73,7 +73,7 @@ def _images(about):
 
 def _code(network, setting, masks):
     """The sub-network of a golden's setting: a name, or the code of its mask."""
-    if "mask" in setting:
+    if setting.get("mask"):
         return setting["mask"]
     return Mask.read(setting["modules"], network.options.space).code(network.options.space)
 
