@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TextIO
 from tfres.errors import CheckpointError, DataError, RecipeError, UsageError, WorkerLost
 from tfres.recipe import build, describe, read_text
 from tfres.recipe.values import fields_of, words
+from tfres.settings import Setting
 
 WRONG_USAGE, FAILURE, INTERRUPTED = 2, 1, 130
 MOST_SETTINGS = 4096
@@ -115,6 +116,19 @@ def numbers(kind: Callable[[str], float], texts: Sequence[str] | None, name: str
     if len(set(found)) < len(found):
         raise RecipeError(f"`{name}` must be distinct. Received: {' '.join(texts)}.")
     return found
+
+
+def sizes(texts: Sequence[str] | None) -> list[Any] | None:
+    """Resolutions of an option: numbers, ranges and pairs "256x512" (height x width).
+
+    Raises:
+        RecipeError: something else, or too many.
+    """
+    if texts is None:
+        return None
+    pairs = [text for text in texts if re.fullmatch("[1-9][0-9]{0,4}x[1-9][0-9]{0,4}", text, re.ASCII)]
+    found = [Setting.sized(text).resolution for text in pairs]
+    return [*found, *numbers(int, [text for text in texts if text not in pairs], "size")]
 
 
 def run_main(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> NoReturn:

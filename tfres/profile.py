@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tfres.cli import Parser, numbers, run_main, whole
+from tfres.cli import Parser, run_main, sizes, whole
 from tfres.errors import RecipeError
 
 
@@ -31,14 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     if (arguments.arch and arguments.run) or (arguments.size and not arguments.arch):
         raise RecipeError("`arch` (with `size`) stands instead of `run`. Received both.")
-    sizes = numbers(int, arguments.size, "size")
+    wanted = sizes(arguments.size)
 
     from tfres.evaluation.profiling import profile_architecture, profile_run, set_threads
     from tfres.evaluation.report import show_table
 
     set_threads(arguments.threads)
     if arguments.arch:
-        table = profile_architecture(arguments.arch, sizes, arguments.batch, arguments.repeats)
+        table = profile_architecture(arguments.arch, wanted, arguments.batch, arguments.repeats)
     else:
         table = profile_run(arguments.run or "runs/latest", arguments.batch, arguments.repeats)
     if arguments.json:
