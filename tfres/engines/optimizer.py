@@ -37,16 +37,19 @@ class MomentumSGD(tf.keras.optimizers.Optimizer):
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.momentum = momentum
         self.nesterov = nesterov
-        self._running: dict[Any, tf.Tensor] = {}
+        self._only({})
 
     @contextlib.contextmanager
     def only(self, running: Mapping[Any, tf.Tensor]) -> Iterator[None]:
         """Inside the block weights whose `ref()` is in `running` move only where that (scalar bool) is true."""
-        self._running = {self._var_key(key.deref()): on for key, on in running.items()}
+        self._only({self._var_key(key.deref()): on for key, on in running.items()})
         try:
             yield
         finally:
-            self._running = {}
+            self._only({})
+
+    def _only(self, running: dict[Any, tf.Tensor]) -> None:
+        object.__setattr__(self, "_running", running)  # Keras would track the mapping for checkpoints
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:
         super().build(var_list)

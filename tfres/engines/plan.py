@@ -150,7 +150,7 @@ def initial_network(recipe: Recipe, build: Callable[[], Network]) -> Network:
     tf.keras.utils.set_random_seed(recipe.training.seed)
     network = build()
     if recipe.training.load is not None:
-        load_weights(network, checkpoints.find_checkpoint(recipe.training.load))
+        load_weights(network, checkpoints.find_checkpoint(recipe.training.load), network.leaves_out)
     elif recipe.training.init is not None:
         family_of(recipe).pretrained_module(recipe.training.init).load(network, recipe.data.cache)
     return network

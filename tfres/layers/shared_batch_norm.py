@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from quant import checks
 from tfres.layers.switchable_batch_norm import StackedBatchNorm, SwitchableBatchNorm, checked_channels
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class SharedBatchNorm(SwitchableBatchNorm):
     """
 
     def __init__(self, settings: Sequence = (), **kwargs: object) -> None:
-        super().__init__([ALL, *settings], **kwargs)
+        named = not isinstance(settings, (list, tuple)) or len(settings) > 0
+        super().__init__([ALL, *(checks.names("settings", settings) if named else [])], **kwargs)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "settings": self.settings[1:]}
@@ -45,6 +47,7 @@ class SharedBatchNorm(SwitchableBatchNorm):
             }
             for name in self.settings
         }
+        self.input_spec = tf.keras.layers.InputSpec(ndim=4, axes={-1: channels})
         tf.keras.layers.Layer.build(self, input_shape)
 
     def variables_of(self, setting: object = None) -> dict[str, tf.Variable | tf.Tensor]:

@@ -115,6 +115,10 @@ class Network(tf.keras.Model):
         donor = norms_of or next_smaller([s.resolution for s in self.trained_settings], setting.resolution)
         return self.private_values(self.resolve(donor), setting)
 
+    def leaves_out(self, name: str) -> bool:
+        """Whether a network of which this one is a part may have a weight of this name, which this one does without."""
+        return False
+
     # What all have.
 
     def get_config(self) -> dict[str, Any]:

@@ -141,6 +141,9 @@ class ScaleNAS(Network):
             raise ValueError(f"`norms_of` is for networks whose settings are resolutions. Received: norms_of={norms_of}.")
         return self.private_values(setting, setting)
 
+    def leaves_out(self, name: str) -> bool:
+        return self.options.extracted and name.startswith("backbone/stage")
+
     def decayed_weights(self, decay_on: str = "kernels") -> list[tf.Variable]:
         """As the base class; "kernels" are those of all convolutions."""
         if decay_on == "all":
