@@ -70,7 +70,7 @@ def moved(points: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
 def warp(image: tf.Tensor, back: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """A cut of a picture, bilinear, black outside: the pixels of OpenCV 5's `warpAffine`.
 
-    Places are computed as OpenCV does, in float32 with one fused multiply-add, which float64 stands in for here.
+    All is computed as OpenCV does, in float32 with fused multiply-adds, which float64 stands in for here.
 
     Args:
         image: uint8 `(height, width, channels)`.
@@ -80,21 +80,32 @@ def warp(image: tf.Tensor, back: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     Returns:
         uint8 `(size, channels)`.
     """
-    height, width = size
-    back32 = tf.cast(back, tf.float32)
-    rows = tf.range(height, dtype=tf.float32)[:, None] * back32[:, 1] + back32[:, 2]
-    columns = tf.range(width, dtype=tf.float64)[:, None] * tf.cast(back32[:, 0], tf.float64)
-    places = tf.cast(tf.cast(rows, tf.float64)[:, None] + columns, tf.float32)
-    floors = tf.floor(places)
-    shares = (places - floors)[..., None]
-    shape = tf.shape(image)
-    corners = tf.cast(tf.clip_by_value(floors, -2.0, 1e6), tf.int32)  # far outside is outside
-    bordered = tf.pad(image, [[1, 1], [1, 1], [0, 0]])
+    (height, width), channels, shape = size, image.shape[-1], tf.shape(image)
+    flat = tf.reshape(tf.pad(image, [[1, 1], [1, 1], [0, 0]]), [-1, channels])
+    column = tf.range(width, dtype=tf.float32)
+    rows = tf.range(height, dtype=tf.float32)[:, None] * tf.cast(back[:, 1], tf.float32) + tf.cast(back[:, 2], tf.float32)
 
-    def at(right: int, down: int) -> tf.Tensor:
-        place = tf.clip_by_value(corners[..., ::-1] + [down + 1, right + 1], 0, shape[:2] + 1)
-        return tf.cast(tf.gather_nd(bordered, place), tf.float32)
+    def axis(number: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """In the bordered picture, the last place before and the first behind every pixel, and how far it is from the first."""
+        places = _fused(column, tf.cast(back[number, 0], tf.float32), rows[:, number, None])
+        floors, length = tf.floor(places), shape[1 - number]
+        first = tf.cast(tf.clip_by_value(floors, -1.0, tf.cast(length, tf.float32)), tf.int32) + 1
+        second = tf.where(floors < -1, 0, tf.minimum(first + 1, length + 1))
+        return tf.reshape(first, [-1]), tf.reshape(second, [-1]), tf.reshape(places - floors, [-1, 1])
 
-    above = at(0, 0) + shares[..., 0, :] * (at(1, 0) - at(0, 0))
-    below = at(0, 1) + shares[..., 0, :] * (at(1, 1) - at(0, 1))
-    return tf.cast(tf.round(above + shares[..., 1, :] * (below - above)), tf.uint8)
+    (left, right, across), (*lines, down) = axis(0), axis(1)
+
+    def line(number: tf.Tensor) -> tf.Tensor:
+        start = number * (shape[1] + 2)
+        before, behind = (tf.cast(tf.gather(flat, start + place), tf.float32) for place in (left, right))
+        return _fused(across, behind - before, before)
+
+    above, below = map(line, lines)
+    mixed = tf.round(_fused(down, below - above, above))
+    return tf.reshape(tf.cast(mixed, tf.uint8), [height, width, channels])
+
+
+def _fused(a: tf.Tensor, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
+    """a * b + c of float32, rounded once."""
+    wide = [tf.cast(x, tf.float64) for x in (a, b, c)]
+    return tf.cast(wide[0] * wide[1] + wide[2], tf.float32)
