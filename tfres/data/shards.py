@@ -74,10 +74,12 @@ def write_shards(
     return counts, [tuple(one) for name, _ in shards for one in state["shards"][name]["skipped"]]
 
 
-def serialized(values: Mapping[str, int | str | bytes]) -> bytes:
-    """An example from whole numbers, texts and bytes by the names of their features."""
+def serialized(values: Mapping[str, int | str | bytes | Sequence[float]]) -> bytes:
+    """An example from whole numbers, texts, bytes and lists of numbers by the names of their features."""
 
-    def feature(value: int | str | bytes) -> tf.train.Feature:
+    def feature(value: int | str | bytes | Sequence[float]) -> tf.train.Feature:
+        if isinstance(value, (list, tuple)):
+            return tf.train.Feature(float_list=tf.train.FloatList(value=value))
         if isinstance(value, int):
             return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value if isinstance(value, bytes) else value.encode()]))

@@ -53,9 +53,7 @@ class Augmentation:
     rotation: float = 45.0
     flip: bool = True
 
-    def __call__(
-        self, person: Person, width: tf.Tensor, aspect: float, draws: Draws
-    ) -> tuple[Person, tf.Tensor, tf.Tensor]:
+    def __call__(self, person: Person, width: tf.Tensor, aspect: float, draws: Draws) -> tuple[Person, tf.Tensor, tf.Tensor]:
         """The person in a random frame.
 
         Args:
@@ -95,6 +93,4 @@ class Augmentation:
         many = tf.math.count_nonzero(visible) > self.half_body_joints
         halved = many & (draws.uniform[0] < self.half_body) & (count >= _FEWEST)
         extent = HALF_BODY_MARGIN * widened(sides, aspect)
-        return Person(
-            person.joints, tf.where(halved, middle, person.centre), tf.where(halved, extent, person.extent)
-        )
+        return Person(person.joints, tf.where(halved, middle, person.centre), tf.where(halved, extent, person.extent))

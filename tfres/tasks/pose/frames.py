@@ -31,9 +31,7 @@ def widened(sides: tf.Tensor, aspect: float) -> tf.Tensor:
     return tf.stack([tf.maximum(width, height * aspect), tf.maximum(height, width / aspect)], -1)
 
 
-def into_cut(
-    centres: tf.Tensor, extents: tf.Tensor, size: tuple[int, int], degrees: tf.Tensor | float = 0.0
-) -> tf.Tensor:
+def into_cut(centres: tf.Tensor, extents: tf.Tensor, size: tuple[int, int], degrees: tf.Tensor | float = 0.0) -> tf.Tensor:
     """The map from pixels of a picture to those of the cut, float64 `(..., 2, 3)`.
 
     The frame's centre comes to the middle (width / 2, height / 2), its width to the cut's (the height is not looked at), and
@@ -65,6 +63,70 @@ def moved(points: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
     """Points `(..., n, 2)` through maps `(..., 2, 3)`, in the points' type."""
     turned = tf.linalg.matmul(tf.cast(points, maps.dtype), maps[..., :2], transpose_b=True)
     return tf.cast(turned + maps[..., None, :, 2], points.dtype)
+
+
+def from_cut(places: tf.Tensor, sides: tf.Tensor, centres: tf.Tensor, extents: tf.Tensor) -> tf.Tensor:
+    """Places in an upright cut (or in heatmaps of it) as places in the picture; the inverse of `into_cut` without an angle.
+
+    Args:
+        places: `(batch, n, 2)`.
+        sides: `(2,)`, height and width of the cut or heatmaps.
+        centres, extents: of the frames, `(batch, 2)`.
+    """
+    sides = tf.cast(sides, places.dtype)[::-1]
+    factor = extents[:, None, :1] / sides[0]
+    return centres[:, None] + (places - sides / 2) * factor
+
+
+def scaled(images: tf.Tensor, sides: tuple[int, int], antialias: bool = True) -> tf.Tensor:
+    """Cuts (or heatmaps) at other sides, pixel 0 on pixel 0, as frames of other sizes have them: x becomes x * factor.
+
+    Args:
+        images: `(batch, height, width, channels)`.
+        sides: height and width wanted.
+        antialias: with a filter that widens as they shrink.
+
+    Returns:
+        float32 `(batch, *sides, channels)`.
+    """
+    if tuple(images.shape[1:3]) == tuple(sides):
+        return tf.cast(images, tf.float32)
+    steps = [tf.cast(old, tf.float32) / new for old, new in zip(tf.unstack(tf.shape(images)[1:3]), sides, strict=True)]
+    return _sampled(images, sides, [0.0, 0.0], steps, antialias)
+
+
+def fitted(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Whole pictures as cuts: in the middle, as large as they fit, black around them; bilinear, as `warp`, not rounded.
+
+    Args:
+        images: `(batch, height, width, channels)` in [0, 255].
+        size: height and width of the cut.
+
+    Returns:
+        float32 `(batch, *size, channels)`.
+    """
+    centre, extent = whole(tf.shape(images)[1:3], size[1] / size[0])
+    step = extent[0] / size[1]
+    starts = [centre[1] - step * size[0] / 2, centre[0] - step * size[1] / 2]
+    return _sampled(images, size, starts, [step, step], False)
+
+
+def whole(sides: tf.Tensor, aspect: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """The frames of whole pictures, `(centres, extents)` `(..., 2)`, from their heights and widths `(..., 2)`."""
+    sides = tf.cast(sides, tf.float32)[..., ::-1]
+    return sides / 2, widened(sides, aspect)
+
+
+def _sampled(images: tf.Tensor, sides: tuple[int, int], starts: list, steps: list, antialias: bool) -> tf.Tensor:
+    """Rows and columns at `start + i * step`, as matrix products; what lies outside is black but for `antialias`."""
+    weights = []
+    for count, wanted, start, step in zip(tf.unstack(tf.shape(images)[1:3]), sides, starts, steps, strict=True):
+        places = start + tf.range(wanted, dtype=tf.float32)[:, None] * step
+        reach = tf.maximum(step, 1.0) if antialias else 1.0
+        weight = tf.maximum(1 - tf.abs(tf.range(tf.cast(count, tf.float32)) - places) / reach, 0)
+        weights.append(weight / tf.reduce_sum(weight, 1, keepdims=True) if antialias else weight)
+    found = tf.einsum("ih,bhwc->biwc", weights[0], tf.cast(images, tf.float32))
+    return tf.einsum("jw,biwc->bijc", weights[1], found)
 
 
 def warp(image: tf.Tensor, back: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:

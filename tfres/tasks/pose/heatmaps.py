@@ -50,7 +50,7 @@ def peaks(heatmaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
         `(places, values)`: float32 `(batch, joints, 2)`, x and y, and `(batch, joints)`.
     """
-    height, width, joints = heatmaps.shape[1:]
+    (height, width), joints = tf.unstack(tf.shape(heatmaps)[1:3]), heatmaps.shape[3]
     flat = tf.reshape(tf.cast(heatmaps, tf.float32), [-1, height * width, joints])
     best, values = tf.argmax(flat, 1, tf.int32), tf.reduce_max(flat, 1)
     places = tf.cast(tf.stack([best % width, best // width], -1), tf.float32)
@@ -72,7 +72,7 @@ def decoded(heatmaps: tf.Tensor, shift: bool = True) -> tuple[tf.Tensor, tf.Tens
     places, values = peaks(heatmaps)
     if not shift:
         return places, values
-    height, width = heatmaps.shape[1:3]
+    height, width = tf.unstack(tf.shape(heatmaps)[1:3])
     x, y = (tf.cast(tf.floor(places[..., axis] + 0.5), tf.int32) for axis in (0, 1))
     inner = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
     maps = tf.transpose(tf.cast(heatmaps, tf.float32), [0, 3, 1, 2])

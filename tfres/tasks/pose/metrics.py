@@ -27,8 +27,6 @@ class KeypointPrecision:
 
     Args:
         truth: pictures and annotations in COCO's layout.
-        shift: see `heatmaps.decoded`.
-        flip_shift: see `heatmaps.unmirrored`.
         visible: joints with a larger value count for a person's score.
         threshold, soft: see `oks.kept`.
     """
@@ -36,39 +34,39 @@ class KeypointPrecision:
     def __init__(
         self,
         truth: Mapping[str, Any],
-        shift: bool = True,
-        flip_shift: bool = True,
         visible: float = 0.2,
         threshold: float = 0.9,
         soft: bool = False,
     ) -> None:
-        self._truth, self._shift, self._flip_shift = truth, shift, flip_shift
+        self._truth = truth
         self._visible, self._threshold, self._soft = visible, threshold, soft
         self._people: list[np.ndarray] = []
 
     def measure(self, outputs: tf.Tensor, targets: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The people of a batch, float64 `(batch, 3 + 3 * joints)`: picture, area, box's score; x, y, value per joint.
+        """The people of a batch, float64 `(ways, batch, 3 + 3 * joints)`: picture, area, box's score; x, y, value per joint.
 
         Args:
-            outputs: heatmaps `(batch, height, width, joints)`; twice as many, where those of the mirrored pictures follow.
+            outputs: heatmaps `(batch, height, width, joints)`; twice as many, where those of the mirrored cuts follow: then
+                the ways are the mean of both and without them.
             targets: `frame` float32 `(batch, 4)` (centre, extent), `score` float32 `(batch,)`, `picture` int64 `(batch,)`.
         """
-        frame, count = targets["frame"], tf.shape(targets["frame"])[0]
-        outputs = tf.cast(outputs, tf.float32)
+        count, outputs = tf.shape(targets["frame"])[0], tf.cast(outputs, tf.float32)
         plain, mirrored = outputs[:count], outputs[count:]
-        maps = tf.cond(
-            tf.shape(mirrored)[0] > 0,
-            lambda: (plain + heatmaps.unmirrored(mirrored, self._flip_shift)) / 2,
-            lambda: plain,
-        )
-        places, values = heatmaps.decoded(maps, self._shift)
-        back = frames.inverted(frames.into_cut(frame[:, :2], frame[:, 2:], tuple(outputs.shape[1:3])))
-        joints = tf.concat([frames.moved(tf.cast(places, tf.float64), back), tf.cast(values[..., None], tf.float64)], -1)
+
+        def both() -> tf.Tensor:
+            return tf.stack([self._found((plain + heatmaps.unmirrored(mirrored)) / 2, targets), self._found(plain, targets)])
+
+        return tf.cond(tf.shape(mirrored)[0] > 0, both, lambda: self._found(plain, targets)[None])
+
+    def _found(self, maps: tf.Tensor, targets: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        frame = tf.cast(targets["frame"], tf.float64)
+        places, values = heatmaps.decoded(maps)
+        places = frames.from_cut(tf.cast(places, tf.float64), tf.shape(maps)[1:3], frame[:, :2], frame[:, 2:])
         finite = tf.reduce_all(tf.math.is_finite(maps), [1, 2, 3])[:, None]
-        area = tf.cast(frame[:, 2], tf.float64) * tf.cast(frame[:, 3], tf.float64)
-        facts = tf.stack([tf.cast(targets["picture"], tf.float64), area, tf.cast(targets["score"], tf.float64)], -1)
+        joints = tf.concat([places, tf.cast(values[..., None], tf.float64)], -1)
         joints = tf.where(finite, tf.reshape(joints, [-1, 3 * COUNT]), np.nan)
-        return tf.concat([facts, joints], -1)
+        facts = (targets["picture"], frame[:, 2] * frame[:, 3], targets["score"])
+        return tf.concat([tf.stack([tf.cast(fact, tf.float64) for fact in facts], -1), joints], -1)
 
     def add(self, measured: np.ndarray | tf.Tensor) -> None:
         """Adds what `measure` gave."""
@@ -78,15 +76,18 @@ class KeypointPrecision:
         """Adds one batch, see `measure`."""
         self.add(self.measure(outputs, targets))
 
-    def people(self) -> list[dict[str, Any]]:
+    def people(self, way: int = 0) -> list[dict[str, Any]]:
         """All that are found, in COCO's layout of results: `image_id`, `category_id`, `keypoints` (51 numbers), `score`.
+
+        Args:
+            way: 0 as the options say, 1 without mirrored cuts.
 
         Raises:
             DataError: no person. NonFiniteHeatmaps: outputs that are infinite or not numbers.
         """
-        if not any(map(len, self._people)):
+        if not self._people:
             raise DataError("Average precision needs at least one person. Received: none.")
-        table = np.concatenate(self._people)
+        table = np.concatenate([people[way] for people in self._people])
         wrong = int(np.count_nonzero(~np.isfinite(table).all(1)))
         if wrong:
             raise NonFiniteHeatmaps(
@@ -99,18 +100,27 @@ class KeypointPrecision:
             here = np.flatnonzero(pictures == picture)
             stay = here[oks.kept(joints[here, :, :2], scores[here], areas[here], self._threshold, self._soft)]
             found += [
-                {"image_id": int(picture), "category_id": 1, "keypoints": joints[i].ravel().tolist(), "score": float(scores[i])}
+                {
+                    "image_id": int(picture),
+                    "category_id": 1,
+                    "keypoints": joints[i].ravel().tolist(),
+                    "score": float(scores[i]),
+                }
                 for i in stay
             ]
         return found
 
     def result(self) -> dict[str, float]:
-        """`FIGURES` of all people so far; without those of a size that no annotated person has.
+        """`FIGURES` of all people so far, without those of a size that no annotated person has; where there are mirrored cuts,
+        `ap_unflipped` is the precision without them.
 
         Raises:
             DataError: see `people`.
         """
-        return average_precision(self._truth, self.people())
+        figures = average_precision(self._truth, self.people())
+        if len(self._people[0]) > 1:
+            figures["ap_unflipped"] = average_precision(self._truth, self.people(1))["ap"]
+        return figures
 
 
 def average_precision(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
