@@ -100,7 +100,7 @@ def test_perfect_heatmaps_are_perfect():
     assert judged.result()["ap"] == 1
     flipped = KeypointPrecision(known)
     mirrored = heatmaps.unmirrored(maps, shift=False)
-    flipped.update(tf.concat([maps, tf.concat([mirrored[:, :, 1:], mirrored[:, :, -1:]], 2)], 0), targets)
+    flipped.update(tf.concat([maps, tf.concat([mirrored[:, :, :1], mirrored[:, :, :-1]], 2)], 0), targets)
     for way in (0, 1):
         np.testing.assert_allclose(flipped.people(way)[0]["keypoints"], judged.people()[0]["keypoints"])
     assert flipped.result() == {**judged.result(), "ap_unflipped": 1.0}

@@ -24,8 +24,8 @@ Faults = list[tuple[str, str]]  # where, what
 class People:
     """Arrays with an entry per person.
 
-    pictures: int64 `(n,)`, ids. boxes: float32 `(n, 4)`, left, top, width, height in pixels. joints: float32 `(n, 17, 3)`, x, y
-    and 1 where the joint is labelled and in the picture. scores: float32 `(n,)`, of the boxes.
+    pictures: int64 `(n,)`, ids. boxes: float32 `(n, 4)`, left, top, width, height in pixels. joints: float32 `(n, 17, 3)`: x,
+    y, and 1 where the joint is labelled and in the picture. scores: float32 `(n,)`, of the boxes.
     """
 
     pictures: np.ndarray

@@ -16,7 +16,7 @@ _FEWEST = 2  # joints that a half body must have more of to be preferred
 
 
 class Draws(NamedTuple):
-    """Random numbers of one person: `uniform` in [0, 1) for half body, turn and flip; `normal` for which half, scale, angle."""
+    """Random numbers of a person: `uniform` in [0, 1) for half body, turn and flip; `normal` for which half, scale, angle."""
 
     uniform: tf.Tensor
     normal: tf.Tensor

@@ -148,7 +148,7 @@ def warp(image: tf.Tensor, back: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     rows = tf.range(height, dtype=tf.float32)[:, None] * tf.cast(back[:, 1], tf.float32) + tf.cast(back[:, 2], tf.float32)
 
     def axis(number: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """In the bordered picture, the last place before and the first behind every pixel, and how far it is from the first."""
+        """In the bordered picture, the places before and behind every pixel, and how far it is from the first."""
         places = _fused(column, tf.cast(back[number, 0], tf.float32), rows[:, number, None])
         floors, length = tf.floor(places), shape[1 - number]
         first = tf.cast(tf.clip_by_value(floors, -1.0, tf.cast(length, tf.float32)), tf.int32) + 1

@@ -12,8 +12,9 @@ def targets(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """A peak exp(-(dx^2 + dy^2) / (2 s^2)) per visible joint, around the heatmap's pixel next to it.
 
-    The pixel is int(x * sides / size + 0.5); s is `sigma` in heatmaps of 64 rows and grows with them, but is at least 1; pixels
-    further than 3 s off in x or y stay 0. A joint whose whole square lies outside has the weight 0, as one that is not visible.
+    The pixel is int(x * sides / size + 0.5); s is `sigma` in heatmaps of 64 rows and grows with them, but is at least 1;
+    pixels further than 3 s off in x or y stay 0. A joint whose whole square lies outside has the weight 0, as one that is
+    not visible.
 
     Args:
         joints: float `(batch, joints, 3)`: x and y in pixels of the cut, and whether it is visible.

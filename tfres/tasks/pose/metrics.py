@@ -91,7 +91,7 @@ class KeypointPrecision:
         wrong = int(np.count_nonzero(~np.isfinite(table).all(1)))
         if wrong:
             raise NonFiniteHeatmaps(
-                f"Heatmaps must be finite numbers. Received: infinite or not-a-number heatmaps for {wrong} of {len(table)} cuts."
+                f"Heatmaps must be finite numbers. Received: infinite or not-a-number ones for {wrong} of {len(table)} cuts."
             )
         pictures, areas, boxes = table[:, :_FACTS].T
         joints = table[:, _FACTS:].reshape(-1, COUNT, 3)
@@ -99,15 +99,9 @@ class KeypointPrecision:
         for picture in dict.fromkeys(pictures.tolist()):
             here = np.flatnonzero(pictures == picture)
             stay = here[oks.kept(joints[here, :, :2], scores[here], areas[here], self._threshold, self._soft)]
-            found += [
-                {
-                    "image_id": int(picture),
-                    "category_id": 1,
-                    "keypoints": joints[i].ravel().tolist(),
-                    "score": float(scores[i]),
-                }
-                for i in stay
-            ]
+            for i in stay:
+                answer = {"keypoints": joints[i].ravel().tolist(), "score": float(scores[i])}
+                found.append({"image_id": int(picture), "category_id": 1, **answer})
         return found
 
     def result(self) -> dict[str, float]:

@@ -20,8 +20,8 @@ def prepare(
 ) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Write the shards that are not there yet, or not whole; see `write_shards`.
 
-    Beside them `validation.json` has the annotations that answers are judged by, without pictures that were left out. A picture
-    with several people is written once for each.
+    Beside them `validation.json` has the annotations that answers are judged by, without pictures that were left out. A
+    picture with several people is written once for each.
 
     Args:
         folder: see `open_folder`.

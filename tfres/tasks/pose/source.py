@@ -208,9 +208,7 @@ def _fake(data: PoseData) -> Source:
 def drawn(size: int, height: int, width: int, seed: int) -> FilePeople:
     """Generated people, one per picture: every joint is a patch of a colour of its own on dark noise."""
     rng = np.random.Generator(np.random.PCG64(seed))
-    colours = np.array(
-        [[255 * (i // 9 % 3) // 2, 255 * (i // 3 % 3) // 2, 255 * (i % 3) // 2] for i in range(26, 26 - COUNT, -1)]
-    )
+    colours = np.array([[255 * (i // place % 3) // 2 for place in (9, 3, 1)] for i in range(26, 26 - COUNT, -1)])
     side, encoded, everybody, rows = max(2, height // 12), [], [], []
     for number in range(size):
         image = rng.integers(0, 40, (height, width, 3), np.uint8)

@@ -39,7 +39,6 @@ class Pose:
 
     score = "ap"
     loss_name = "heatmap_loss"
-    head = "map"
 
     def __init__(self, data: PoseData, classes: Sequence[str], outputs: int | None = None) -> None:
         self.data, self.classes, self.outputs = data, list(classes), outputs or COUNT
@@ -160,8 +159,8 @@ class Pose:
             raise ValueError(f"`temperature` must be 1 for heatmaps. Received: temperature={temperature}.")
         return losses.squared_distance(frames.scaled(teacher, student.shape[1:3], antialias=False), student)
 
-    def alike(self, outputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """See `Task.alike`: heatmaps at the size of the largest ones."""
+    def aligned(self, outputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """See `Task.aligned`: heatmaps at the size of the largest ones."""
         sides = max((tuple(maps.shape[1:3]) for maps in outputs), key=lambda sides: sides[0] * sides[1])
         return [frames.scaled(maps, sides, antialias=False) for maps in outputs]
 
