@@ -182,7 +182,8 @@ def _clipped(row: Mapping[str, Any], width: int, height: int) -> list[float] | s
         return "its box has no area"
     x, y = max(0, left), max(0, top)
     right, bottom = min(width - 1, x + max(0, across - 1)), min(height - 1, y + max(0, down - 1))
-    if right < x or bottom < y or max(right - x, bottom - y) == 0:
+    outside = min(left + across, top + down) <= 0 or left >= width or top >= height
+    if outside or right < x or bottom < y or max(right - x, bottom - y) == 0:
         return "its box leaves an empty cut: it lies outside of the picture"
     return [x, y, right - x, bottom - y]
 
