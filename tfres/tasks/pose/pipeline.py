@@ -77,7 +77,8 @@ def evaluation_batches(source: Source, data: PoseData, split: str = "validation"
 
     Returns:
         dataset of `images` uint8 RGB `(batch, height, width, 3)` and `targets`, a mapping: `picture` int64 `(batch,)`, `frame`
-        float32 `(batch, 4)` (centre and extent, x before y) and `score` float32 `(batch,)` of the box.
+        float32 `(batch, 4)` (centre and extent, x before y), `score` float32 `(batch,)` of the box, and `joints` float32
+        `(batch, 17, 3)` as in training, of boxes that are annotated.
 
     Raises:
         DataError: calibration, for which nobody is held out.
@@ -91,9 +92,10 @@ def evaluation_batches(source: Source, data: PoseData, split: str = "validation"
     def cut(example: tf.Tensor) -> dict:
         person = fetch(people, example)
         centre, extent = frames.frame_of(person["box"], data.aspect)
-        back = frames.inverted(frames.into_cut(centre, extent, data.crop_sides))
-        image = frames.warp(decode(person["encoded"]), back, data.crop_sides)
+        into = frames.into_cut(centre, extent, data.crop_sides)
+        image = frames.warp(decode(person["encoded"]), frames.inverted(into), data.crop_sides)
         targets = {"picture": person["picture"], "frame": tf.concat([centre, extent], 0), "score": person["score"]}
+        targets["joints"] = moved_joints(person["joints"], into)
         return {"images": image, "targets": targets}
 
     if seed is not None:
@@ -122,9 +124,13 @@ def training_cut(person: dict[str, tf.Tensor], data: PoseData, draws: Draws) -> 
     shown, degrees, mirrored = augmentation(shown, tf.shape(image)[1], data.aspect, draws)
     into = frames.into_cut(shown.centre, shown.extent, data.crop_sides, degrees)
     image = tf.cond(mirrored, lambda: image[:, ::-1], lambda: image)
-    visible = shown.joints[:, 2:]
-    joints = tf.concat([visible * frames.moved(shown.joints[:, :2], into), visible], 1)
-    return frames.warp(image, frames.inverted(into), data.crop_sides), joints
+    return frames.warp(image, frames.inverted(into), data.crop_sides), moved_joints(shown.joints, into)
+
+
+def moved_joints(joints: tf.Tensor, into: tf.Tensor) -> tf.Tensor:
+    """Joints `(17, 3)` of a picture in a cut, those that are not visible at 0."""
+    visible = joints[:, 2:]
+    return tf.concat([visible * frames.moved(joints[:, :2], into), visible], 1)
 
 
 def _one_pass(split: Split, seed: int, number: tf.Tensor | int) -> tf.data.Dataset:
