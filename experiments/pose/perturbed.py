@@ -1,8 +1,8 @@
 """Average precision of the truth with noise, which other programs can be compared by.
 
 Command: `python -m experiments.pose.perturbed val=person_keypoints_val.json more=OTHER.json.gz`. Every coordinate of everybody
-with keypoints who is no crowd gets normal noise of s times the square root of the person's area; numpy's RandomState(0) gives, in
-the order of the file, 17 x 2 numbers and then a score. Writes `docs/results/pose_perturbed.json`.
+with keypoints who is no crowd gets normal noise of s times the square root of the person's area; numpy's RandomState(0) gives,
+in the order of the file, 17 x 2 numbers and then a score. Writes `docs/results/pose_perturbed.json`.
 """
 
 import argparse
@@ -28,9 +28,8 @@ def main():
     results = {}
     for given in arguments.files:
         name, _, path = given.partition("=")
-        results[name] = {
-            str(noise): average_precision(truth, perturbed(truth, noise)) for truth in [read(path)] for noise in NOISE
-        }
+        truth = read(path)
+        results[name] = {str(noise): average_precision(truth, perturbed(truth, noise)) for noise in NOISE}
     write_json(arguments.out / "pose_perturbed.json", results)
     print(json.dumps(results, indent=1))
 
@@ -54,9 +53,8 @@ def perturbed(truth, noise):
         joints = np.array(row["keypoints"], float).reshape(17, 3)
         joints[:, :2] += noise * np.sqrt(row["area"]) * rng.randn(17, 2)
         joints[:, 2] = 1
-        found.append(
-            {"image_id": row["image_id"], "category_id": 1, "keypoints": joints.ravel().tolist(), "score": rng.rand()}
-        )
+        answer = {"image_id": row["image_id"], "category_id": 1, "keypoints": joints.ravel().tolist()}
+        found.append({**answer, "score": rng.rand()})
     return found
 
 

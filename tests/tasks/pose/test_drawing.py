@@ -18,7 +18,7 @@ def test_skeletons():
     drawn = drawing.skeletons(picture, person[None])
     assert not picture.any()
     for y in (30, 50, 70):
-        assert tuple(drawn[y, 20]) == drawing.LEFT
+        assert np.abs(drawn[y, 20].astype(int) - drawing.LEFT).max() < 30, "edges are smoothed"
     assert not drawn[:, 40:].any(), "joints of a low score are not drawn"
     assert drawing.skeletons(picture, person[None], 0.05)[50, 60].any()
     truth = np.zeros((1, 17, 3))

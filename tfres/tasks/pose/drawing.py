@@ -41,9 +41,7 @@ def skeletons(picture: np.ndarray, people: np.ndarray, least: float = 0.2, truth
                 cv2.line(drawn, places[a], places[b], _colour(a, b), thick, cv2.LINE_AA)
         for joint in np.flatnonzero(shown):
             cv2.circle(drawn, places[joint], thick + 1, _colour(joint), -1, cv2.LINE_AA)
-    for person in (
-        np.zeros((0, len(KEYPOINTS), 3)) if truth is None else np.asarray(truth, float).reshape(-1, len(KEYPOINTS), 3)
-    ):
+    for person in np.asarray([] if truth is None else truth, float).reshape(-1, len(KEYPOINTS), 3):
         places = _places(person)
         for joint in np.flatnonzero(person[:, 2] > 0):
             cv2.circle(drawn, places[joint], thick + 2, TRUTH, 1, cv2.LINE_AA)
