@@ -95,7 +95,7 @@ class Setting:
 
     @classmethod
     def parse(cls, value: object) -> Setting:
-        """A setting from its printed form, from a resolution (a number, its digits or a pair) or from a setting.
+        """A setting from its printed form, from a resolution (a number, a pair, or its text: "360x480") or from a setting.
 
         Raises:
             ValueError: the value is not a setting.
@@ -106,7 +106,7 @@ class Setting:
             return cls(resolution=value)
         fields = {}
         for part in value.split("-") if isinstance(value, str) else [""]:
-            part = f"r{part}" if part == value and re.fullmatch(_NUMBER, part) else part
+            part = f"r{part}" if part == value and re.fullmatch(f"{_NUMBER}(x{_NUMBER})?", part) else part
             matches = [(axis, form.fullmatch(part)) for axis, form in _PARTS.items()]
             axis, match = next(((axis, match) for axis, match in matches if match), (None, None))
             if axis is None or axis in fields:
