@@ -111,7 +111,7 @@ class PoseData(DataOptions):
     @property
     def crop_sides(self) -> tuple[int, int]:
         """Height and width of the cut in pixels."""
-        return Setting.sized(tuple(self.crop) if isinstance(self.crop, list) else self.crop).sides
+        return Setting.parse(tuple(self.crop) if isinstance(self.crop, list) else self.crop).sides
 
     @property
     def aspect(self) -> float:
@@ -141,7 +141,7 @@ class PoseData(DataOptions):
 def _checked_crop(crop: int | list[int] | str) -> int | list[int]:
     """A side, or height and width."""
     try:
-        sides = Setting.sized(tuple(crop) if isinstance(crop, list) else crop).resolution
+        sides = Setting.parse(tuple(crop) if isinstance(crop, list) else crop).resolution
     except (TypeError, ValueError):
         sides = None
     fits = sides is not None and max(sides if isinstance(sides, tuple) else (sides,)) <= LARGEST_SIDE

@@ -133,7 +133,7 @@ class Pose:
         Raises:
             ValueError: of another shape than the cut.
         """
-        height, width = Setting.sized(size).sides
+        height, width = Setting.parse(size).sides
         if abs(width - height * self.data.aspect) > 1:
             crop = "x".join(map(str, self.data.crop_sides))
             raise ValueError(f"Sizes must have the shape of `data.crop`, {crop}. Received: size={height}x{width}.")
