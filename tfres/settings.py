@@ -137,10 +137,18 @@ class Private:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def next_smaller(trained: Iterable[int], resolution: int) -> int:
+Resolution = int | tuple[int, int]
+
+
+def mean_side(resolution: Resolution) -> float:
+    """Side in pixels of the square that has as many pixels."""
+    return resolution if isinstance(resolution, int) else math.sqrt(resolution[0] * resolution[1])
+
+
+def next_smaller(trained: Iterable[Resolution], resolution: Resolution) -> Resolution:
     """The trained resolution whose norms a resolution without its own uses: the next smaller one, else the smallest."""
-    trained = list(trained)
-    return max((r for r in trained if r <= resolution), default=min(trained))
+    trained, most = list(trained), mean_side(resolution)
+    return max((r for r in trained if mean_side(r) <= most), default=min(trained, key=mean_side), key=mean_side)
 
 
 def _is_whole(value: object) -> bool:

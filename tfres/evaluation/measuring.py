@@ -191,7 +191,7 @@ def _evaluated(
             outputs = network.forward(inputs, plain, training=False)
         else:
             outputs = {setting: one(inputs[network.size_of(setting)], training=False) for setting, one in plain.items()}
-        further = opened.objective.combined(network, outputs) if own else {}
+        further = opened.objective.combined(network, outputs, opened.task) if own else {}
         return {str(setting): z for setting, z in outputs.items()} | further
 
     results = Evaluator(opened.task, opened.source, map(network.size_of, plain), answers)()

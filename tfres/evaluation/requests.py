@@ -13,8 +13,8 @@ from tfres.evaluation.measuring import How, measure
 from tfres.evaluation.opened import open_run
 from tfres.evaluation.report import plot_lines, save_sweep, with_policies
 from tfres.families.networks import load_run
-from tfres.recipe import EvaluationOptions, PolicyOptions
-from tfres.settings import Setting
+from tfres.recipe import EvaluationOptions, PolicyOptions, check
+from tfres.settings import Resolution, Setting
 
 if TYPE_CHECKING:
     from tfres.evaluation.opened import OpenedRun
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def evaluate_run(
     path: str,
-    sizes: Sequence[int] | None,
+    sizes: Sequence[Resolution] | None,
     widths: Sequence[float] | None,
     modes: Sequence[str] | None,
     calibrate: bool,
@@ -74,7 +74,7 @@ def evaluate_run(
     return table
 
 
-def chosen_settings(network: Network, sizes: Sequence[int] | None, widths: Sequence[float] | None) -> list[Setting]:
+def chosen_settings(network: Network, sizes: Sequence[Resolution] | None, widths: Sequence[float] | None) -> list[Setting]:
     """The settings of some resolutions (None: the network's) and widths (None: those it has, or its only one)."""
     if sizes is None and widths is None:
         return list(network.settings)
@@ -98,7 +98,7 @@ def chosen_settings(network: Network, sizes: Sequence[int] | None, widths: Seque
 
 
 def _check(
-    sizes: Sequence[int] | None, widths: Any, modes: Sequence[str] | None, calibrate: bool, options: EvaluationOptions
+    sizes: Sequence[Resolution] | None, widths: Any, modes: Sequence[str] | None, calibrate: bool, options: EvaluationOptions
 ) -> None:
     anew = calibrate or any(mode.endswith("calibration") for mode in modes or ())
     for name in ("batches", "cut"):
@@ -162,8 +162,14 @@ def _calibration(options: EvaluationOptions) -> Calibration:
 
 
 def _between(network: Network) -> list[int]:
-    """Every eighth pixel between the smallest and the largest trained resolution."""
+    """Every eighth pixel between the smallest and the largest trained resolution.
+
+    Raises:
+        RecipeError: resolutions that are no squares.
+    """
     trained = network.options.resolutions
+    square = all(isinstance(resolution, int) for resolution in trained)
+    check(square, "size", "given where resolutions are no squares", None)
     return sorted({*range(min(trained), max(trained), 8), max(trained)})
 
 

@@ -23,9 +23,15 @@ def kinds(arch: str, task: str) -> dict[str, type]:
         RecipeError: unknown architecture or task, or a task that the family does not have.
     """
     family, options = find(arch), find_task(task).options
-    check(not family.tasks or task in family.tasks, "task", f"one of {', '.join(family.tasks)} for {arch}", task)
+    known = [name for name in TASKS if _fits(family, name)]
+    check(task in known, "task", f"one of {', '.join(known)} for {arch}", task)
     model = partial(family.model_options, arch=str)
     return {"model": model, "objective": family.objective_options, "data": options, "training": TrainingOptions}
+
+
+def _fits(family: Family, task: str) -> bool:
+    """Whether a family's networks can be trained for a task."""
+    return task in family.tasks if family.tasks else TASKS[task].features in family.model_options.heads
 
 
 def read_recipe(values: Mapping[str, Any]) -> Recipe:
@@ -52,9 +58,11 @@ def family_of(recipe: Recipe) -> Family:
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
-    """Constructor arguments of a recipe's network: the preset's and those that the recipe gives."""
+    """Constructor arguments of a recipe's network: the preset's, those that the recipe gives, and the head for the task."""
+    family, needed = family_of(recipe), find_task(recipe.task).features
+    head = {"head": needed} if needed in family.model_options.heads[1:] else {}
     given = {name: value for name, value in dataclasses.asdict(recipe.model).items() if value is not None and name != "arch"}
-    return {**family_of(recipe).presets[recipe.model.arch], **given}
+    return {**family.presets[recipe.model.arch], **given, **head}
 
 
 def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
@@ -78,8 +86,8 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
     family.check(recipe)
     low_memory = recipe.training.low_memory
     check(not low_memory or family.objective(recipe).separable, "low_memory", f"false for {family.name}", low_memory)
-    largest = max(*options.resolutions, *family.presets[recipe.model.arch]["resolutions"])
-    kind, data = find_task(recipe.task).task, recipe.data.sized(largest)
+    usual = max(family.presets[recipe.model.arch]["resolutions"])
+    kind, data = find_task(recipe.task).task, recipe.data.sized(options.resolutions, usual)
     source = kind.open(data, recipe.model.classes)
     classes = recipe.model.classes or len(source.classes)
     check(classes >= len(source.classes), "classes", f"at least the data's {len(source.classes)}", classes)

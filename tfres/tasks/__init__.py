@@ -23,10 +23,16 @@ __all__ = ["TASKS", "Entry", "Metrics", "Source", "Task", "find_task"]
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A line of `TASKS`: where a task's two classes are, as "module:name"."""
+    """A line of `TASKS`.
+
+    Args:
+        task_path, options_path: where a task's two classes are, as "module:name".
+        features: what the final layer of a network sees: "pooled" (one vector per picture) or "maps" (one per pixel).
+    """
 
     task_path: str
     options_path: str
+    features: str = "pooled"
 
     @property
     def task(self) -> type[Task]:
@@ -47,6 +53,9 @@ def _imported(path: str) -> Any:
 TASKS = {
     "classification": Entry(
         "tfres.tasks.classification.task:Classification", "tfres.tasks.classification.options:ClassificationData"
+    ),
+    "segmentation": Entry(
+        "tfres.tasks.segmentation.task:Segmentation", "tfres.tasks.segmentation.options:SegmentationData", "maps"
     ),
 }
 
@@ -91,8 +100,8 @@ class Metrics(Protocol):
     def update(self, outputs: tf.Tensor, targets: tf.Tensor) -> None:
         """Adds one batch."""
 
-    def result(self) -> dict[str, float]:
-        """Name -> value over all batches, the task's `score` among them.
+    def result(self) -> dict[str, Any]:
+        """Name -> value over all batches, the task's `score` among them; a value may be a mapping of names to values.
 
         Raises:
             DataError: no batch, or outputs that are not finite numbers (how many is told).
@@ -197,7 +206,16 @@ class Task(Protocol):
         """Scalar, the mean over the batch."""
 
     def divergence(self, teacher: tf.Tensor, student: tf.Tensor, temperature: float = 1.0, form: str = "kl") -> tf.Tensor:
-        """Scalar distance of two outputs, the mean over the batch; no gradient through the teacher."""
+        """Scalar distance of two outputs, the mean over the batch; no gradient through the teacher.
+
+        Args:
+            teacher, student: outputs, maybe of different sizes.
+            temperature: by which both are divided first.
+            form: which distance; a task may have others than "kl" and "cross_entropy", and another default.
+        """
+
+    def aligned(self, outputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Outputs of several settings in one shape, so that a weighted mean of them is an output too."""
 
     def metrics(self) -> Metrics:
         """New, empty metrics."""
@@ -224,5 +242,11 @@ class Task(Protocol):
         The mean is the figure of merit, `score`; outputs that are not finite are never right.
         """
 
-    def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What a server returns."""
+    def answer(self, outputs: tf.Tensor, sides: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """What a server returns.
+
+        Args:
+            outputs: of a batch.
+            sides: height and width of the pictures as they came, int32 `(2,)`, for answers of their size; None where that is
+                not known.
+        """

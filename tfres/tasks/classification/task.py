@@ -197,7 +197,11 @@ class Classification:
         """See `Task.correct`: whether the class is the best, as top1 counts it."""
         return correct(outputs, targets)
 
-    def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def aligned(self, outputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """See `Task.aligned`: they are."""
+        return list(outputs)
+
+    def answer(self, outputs: tf.Tensor, sides: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """`logits` and `probabilities` float32 `(batch, classes)`, `class` int64 `(batch,)`."""
         logits = tf.cast(outputs, tf.float32)
         return {"logits": logits, "probabilities": tf.nn.softmax(logits), "class": tf.argmax(logits, axis=-1)}

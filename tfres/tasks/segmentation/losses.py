@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfres.layers.maps import resized, sides_of
+
 FORMS = ("mse", "kl", "cross_entropy")
 
 
@@ -12,25 +14,13 @@ def precise(outputs: tf.Tensor) -> tf.Tensor:
     return tf.cast(outputs, tf.float32)
 
 
-def resized(logits: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
-    """Maps `(batch, h, w, c)` at another size: bilinear, half-pixel centres, no antialiasing."""
-    if (height, width) == tuple(logits.shape[1:3]):
-        return logits
-    return tf.raw_ops.ResizeBilinear(images=logits, size=tf.stack([height, width]), half_pixel_centers=True)
-
-
 def _pixels(labels: tf.Tensor, logits: tf.Tensor, ignore: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """`(labels with 0 where they are ignored, which are not, -ln p of the label)`, each `(batch, height, width)`."""
     labels = tf.cast(labels, tf.int32)
-    valid = labels != ignore
+    valid = tf.not_equal(labels, ignore)  # in graphs of TensorFlow 1 `!=` compares objects
     known = tf.where(valid, labels, 0)
-    logits = resized(precise(logits), *_sides(labels))
+    logits = resized(precise(logits), *sides_of(labels))
     return known, valid, tf.nn.sparse_softmax_cross_entropy_with_logits(known, logits)
-
-
-def _sides(labels: tf.Tensor) -> tuple[int | tf.Tensor, int | tf.Tensor]:
-    shape = tf.shape(labels)
-    return tuple(shape[axis] if labels.shape[axis] is None else labels.shape[axis] for axis in (1, 2))
 
 
 def _weights(known: tf.Tensor, class_weights: list[float] | None) -> tf.Tensor:
@@ -44,7 +34,7 @@ def cross_entropy(
 
     Args:
         labels: int `(batch, height, width)`.
-        logits: `(batch, h, w, classes)` of any size; resized to the labels' (see `resized`).
+        logits: `(batch, h, w, classes)` of any size; resized to the labels' (see `tfres.layers.maps.resized`).
         ignore: label that does not count.
         class_weights: by class; None for 1 each.
     """
@@ -114,4 +104,4 @@ def soft_cross_entropy(teacher: tf.Tensor, student: tf.Tensor, temperature: floa
 
 def _target(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
     """The teacher's map at the student's size, without a gradient."""
-    return tf.stop_gradient(resized(teacher, *_sides(student)))
+    return tf.stop_gradient(resized(teacher, *sides_of(student)))

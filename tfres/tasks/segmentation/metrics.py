@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfres.errors import DataError
-from tfres.tasks.segmentation.losses import precise, resized
+from tfres.layers.maps import resized
+from tfres.tasks.segmentation.losses import precise
 
 
 class NonFiniteOutputs(DataError, ArithmeticError):
@@ -59,7 +60,7 @@ class Overlap:
         height, width = sides[0], sides[1]
         found = tf.argmax(resized(logits[None], height, width)[0], axis=-1, output_type=tf.int32)
         labels = tf.cast(labels[:height, :width], tf.int32)
-        kept = tf.boolean_mask(labels * self._count + found, labels != self._ignore)
+        kept = tf.boolean_mask(labels * self._count + found, tf.not_equal(labels, self._ignore))
         return tf.math.bincount(kept, minlength=self._count**2, maxlength=self._count**2, dtype=tf.int64)
 
     def add(self, measured: np.ndarray | tf.Tensor) -> None:

@@ -21,6 +21,7 @@ from tfres.settings import Setting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tfres.settings import Resolution
     from tfres.tasks.segmentation.source import Source
 
 _WORDS = {
@@ -117,7 +118,7 @@ class SegmentationData(DataOptions):
         """Number of scales of the augmentation."""
         return round((self.scales[1] - self.scales[0]) / STEP) + 1
 
-    def sized(self, resolutions: Sequence, usual: int) -> SegmentationData:
+    def sized(self, resolutions: Sequence[Resolution], usual: int) -> SegmentationData:
         """The options with the crop filled in."""
         largest = resolutions[0] if isinstance(resolutions[0], int) else list(resolutions[0])
         return dataclasses.replace(self, crop=self.crop or largest)

@@ -13,6 +13,7 @@ from tfres.data import faults
 from tfres.data.batching import steps_in
 from tfres.data.decoding import decode
 from tfres.layers import MultiResolutionCrop
+from tfres.layers.maps import resized
 from tfres.settings import Setting
 from tfres.tasks.segmentation import losses
 from tfres.tasks.segmentation import pipeline as batches
@@ -48,7 +49,6 @@ class Segmentation:
 
     score = "miou"
     loss_name = "cross_entropy"
-    features = "maps"
 
     def __init__(self, data: SegmentationData, classes: Sequence[str], outputs: int | None = None) -> None:
         self.data = data
@@ -182,7 +182,7 @@ class Segmentation:
     def aligned(self, outputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """See `Task.aligned`: all at the size of the largest map."""
         height, width = max(tuple(one.shape[1:3]) for one in outputs)
-        return [losses.resized(one, height, width) for one in outputs]
+        return [resized(one, height, width) for one in outputs]
 
     def metrics(self) -> Overlap:
         """New, empty metrics."""
@@ -197,7 +197,7 @@ class Segmentation:
         """
         logits = losses.precise(outputs)
         if sides is not None:
-            logits = losses.resized(logits, *tf.unstack(sides))
+            logits = resized(logits, *tf.unstack(sides))
         return {"class_map": tf.cast(tf.argmax(logits, axis=-1), tf.uint8), "probabilities": tf.nn.softmax(logits)}
 
 

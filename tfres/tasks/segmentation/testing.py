@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfres.tasks.segmentation.losses import precise, resized
+from tfres.layers.maps import resized
+from tfres.tasks.segmentation.losses import precise
 
 Run = Callable[[tf.Tensor], tf.Tensor]
 SCORES = ("softmax", "exp")
