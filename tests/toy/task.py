@@ -166,7 +166,7 @@ class Patches:
             distance -= tf.stop_gradient(tf.nn.sigmoid_cross_entropy_with_logits(targets, teacher / temperature))
         return tf.reduce_mean(distance)
 
-    def metrics(self):
+    def metrics(self, source=None):
         return Exactness()
 
     def confidence(self, outputs, score, temperature=1.0):

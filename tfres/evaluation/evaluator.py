@@ -46,12 +46,12 @@ class Evaluator:
                 self._traced = tf.function(self._measured).get_concrete_function(specs)
             for batch in batches:
                 for name, measured in self._traced(batch).items():
-                    self._metrics.setdefault(name, self.task.metrics()).add(measured)
+                    self._metrics.setdefault(name, self.task.metrics(self.source)).add(measured)
         return {name: metrics.result() for name, metrics in self._metrics.items()}
 
     def _measured(self, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         inputs, targets = self.task.prepare(batch, self._sizes, training=False)
-        return {name: self.task.metrics().measure(z, targets) for name, z in self._answers(inputs).items()}
+        return {name: self.task.metrics(self.source).measure(z, targets) for name, z in self._answers(inputs).items()}
 
 
 def _of_any_batch(spec: tf.TensorSpec) -> tf.TensorSpec:

@@ -57,6 +57,7 @@ TASKS = {
     "segmentation": Entry(
         "tfres.tasks.segmentation.task:Segmentation", "tfres.tasks.segmentation.options:SegmentationData", "maps"
     ),
+    "pose": Entry("tfres.tasks.pose.task:Pose", "tfres.tasks.pose.options:PoseData", "maps"),
 }
 
 
@@ -217,8 +218,8 @@ class Task(Protocol):
     def aligned(self, outputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Outputs of several settings in one shape, so that a weighted mean of them is an output too."""
 
-    def metrics(self) -> Metrics:
-        """New, empty metrics."""
+    def metrics(self, source: Source | None = None) -> Metrics:
+        """New, empty metrics of a source's validation pictures, which some tasks have to know."""
 
     def confidence(self, outputs: tf.Tensor, score: str, temperature: tf.Tensor | float = 1.0) -> tf.Tensor:
         """How sure each answer is, the larger the surer; of tasks whose networks may leave early. May be traced.

@@ -60,7 +60,7 @@ def test_distances_and_means_of_heatmaps_of_several_sizes():
     joints = np.concatenate([generator(2).uniform(8, 40, (2, 17, 2)), np.ones((2, 17, 1))], -1).astype(np.float32)
     joints[..., :2] = 8 * np.round(joints[..., :2] / 8)
     large, small = (heatmaps.targets(joints, sides, (64, 48), 8.0)[0] for sides in ((32, 24), (16, 12)))
-    assert float(task.divergence(large, large)) == 0 < float(task.divergence(large, small)) < 1e-3
+    assert float(task.divergence(large, small)) < 1e-12 < float(task.divergence(0 * large, small))
     both = task.aligned([small, large])
     assert {maps.shape for maps in both} == {large.shape}
     for maps in both:
@@ -93,9 +93,9 @@ ARCH = ["--task", "pose", "--arch", "resnet20", "--mode", "float", "--model.bloc
 def trained(tmp_path_factory):
     """A run on generated people that has learned where most joints are."""
     run = tmp_path_factory.mktemp("pose") / "run"
-    argv = [*ARCH, "--fake", "--data.fake_size", "64", "--sizes", "64x48", "48x36", "--batch-size", "16", "--epochs", "12"]
-    argv += ["--lr", "20", "--training.weight_decay", "0", "--training.saves_per_epoch", "1", "--kd", "--run", str(run)]
-    argv += ["--data.rotation", "0", "--data.half_body", "0", "--data.scale", "0.1", "--data.flip_test", "true"]
+    argv = [*ARCH, "--fake", "--data.fake_size", "32", "--sizes", "64x48", "32x24", "--batch-size", "8", "--epochs", "1"]
+    argv += ["--lr", "2", "--training.steps_per_epoch", "150", "--training.saves_per_epoch", "1", "--run", str(run)]
+    argv += ["--training.weight_decay", "0", "--data.rotation", "0", "--data.half_body", "0", "--data.scale", "0.1"]
     assert train.main(argv) == 0
     return run
 
@@ -103,8 +103,8 @@ def trained(tmp_path_factory):
 def test_a_network_learns(trained, capsys):
     table = json.loads((trained / "table.json").read_text())
     rows = {row["setting"]: row for row in table["rows"]}
-    assert table["score"] == "ap" and {*rows} == {"r64x48", "r48x36", "ensemble"}
-    assert rows["r64x48"]["ap"] > 0.1 and 0 < rows["r48x36"]["ap_unflipped"] <= 1
+    assert table["score"] == "ap" and {*rows} == {"r64x48", "r32x24", "ensemble"}
+    assert rows["r64x48"]["ap"] > 0.1 and 0 < rows["r32x24"]["ap_unflipped"] <= 1
     assert evaluate.main(["--run", str(trained), "--json"]) == 0
     again = {row["setting"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
     assert {name: row["ap"] for name, row in again.items()} == {name: row["ap"] for name, row in rows.items()}
@@ -113,7 +113,7 @@ def test_a_network_learns(trained, capsys):
 def test_an_export_answers_as_the_network(trained, tmp_path, capsys):
     assert export.main(["--run", str(trained), "--out", str(tmp_path), "--name", "net"]) == 0
     model = AdaptiveModel(capsys.readouterr().out.strip(), cache=tmp_path / "cache", measure_seconds=0.1)
-    assert model.score == "ap" and model.settings == ["r64x48", "r48x36"]
+    assert model.score == "ap" and model.settings == ["r64x48", "r32x24"]
     network = load_run(trained)
     task, _ = opened()
     pictures = generator(5).integers(0, 256, (3, 90, 50, 3), np.uint8)

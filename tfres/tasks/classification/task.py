@@ -185,7 +185,7 @@ class Classification:
         distance = losses.kl_divergence if form == "kl" else losses.soft_cross_entropy
         return distance(losses.precise(teacher), losses.precise(student), temperature)
 
-    def metrics(self) -> Accuracy:
+    def metrics(self, source: Source | None = None) -> Accuracy:
         """New, empty metrics: top1 and top5."""
         return Accuracy()
 

@@ -164,10 +164,9 @@ class Pose:
         sides = max((tuple(maps.shape[1:3]) for maps in outputs), key=lambda sides: sides[0] * sides[1])
         return [frames.scaled(maps, sides, antialias=False) for maps in outputs]
 
-    def metrics(self, source: Source | None = None, split: str = "validation") -> KeypointPrecision:
-        """New, empty metrics of a split of a source."""
-        truth = None if source is None else source.splits[split].truth
-        return KeypointPrecision(truth, self.data.visible, self.data.oks, self.data.soft_nms)
+    def metrics(self, source: Source) -> KeypointPrecision:
+        """See `Task.metrics`: the annotations are the source's."""
+        return KeypointPrecision(source.validation.truth, self.data.visible, self.data.oks, self.data.soft_nms)
 
     def answer(self, outputs: tf.Tensor, sides: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Joints of whole pictures, see `resized`.

@@ -184,7 +184,7 @@ class Segmentation:
         height, width = max(tuple(one.shape[1:3]) for one in outputs)
         return [resized(one, height, width) for one in outputs]
 
-    def metrics(self) -> Overlap:
+    def metrics(self, source: Source | None = None) -> Overlap:
         """New, empty metrics."""
         return Overlap(self.classes, self.outputs)
 
