@@ -7,6 +7,7 @@ import math
 from typing import Literal
 
 from tfres.recipe.values import check
+from tfres.settings import Setting
 
 ENGINES = ("tensorpack", "keras")
 # Fields that only the keras engine honours, with the values that ask for nothing.
@@ -113,6 +114,11 @@ class EvaluationOptions:
             variances.
         repeats: timed calls per setting; 0 for no timing.
         step: checkpoint's step; null for the newest.
+        mirror: tasks that tell something of every pixel: average with the answer to the mirrored picture.
+        scales: the same with answers at several scales of the picture's size; null for 1 alone.
+        windows: the same: height x width of windows into which larger pictures are cut, such as 512x1024; null for none.
+        pictures: how many of the worst answers of each setting are drawn into the run's folder pictures/, with a sheet.
+        predictions: folder that gets all answers as files, in a folder per setting.
     """
 
     batches: int | None = None
@@ -122,13 +128,33 @@ class EvaluationOptions:
     statistics_run: str | None = None
     repeats: int = 30
     step: int | None = None
+    mirror: bool = False
+    scales: list[float] | None = None
+    windows: str | None = None
+    pictures: int = 0
+    predictions: str | None = None
 
     def __post_init__(self) -> None:
         check(self.batches is None or 0 < self.batches <= 10**6, "batches", "positive", self.batches)
         check(self.norms_of is None or self.norms_of > 0, "norms_of", "a resolution in pixels", self.norms_of)
         check(0 <= self.repeats <= 10**5, "repeats", "zero or positive, at most 100000", self.repeats)
         check(self.step is None or self.step >= 0, "step", "zero or positive", self.step)
+        scales = self.scales
+        good = scales is None or (bool(scales) and len({*scales}) == len(scales) and 0 < min(scales) <= max(scales) <= 16)
+        check(good, "scales", "distinct factors above 0, at most 16", scales)
+        check(self.windows is None or self.window_sides is not None, "windows", "height x width, as 512x1024", self.windows)
+        check(0 <= self.pictures <= 1000, "pictures", "from 0 to 1000", self.pictures)
+        named = self.predictions is None or bool(self.predictions.strip())
+        check(named, "predictions", "a folder", self.predictions)
         check(min(self.encodings or [1]) > 0, "encodings", "a mapping of resolutions in pixels to numbers", self.encodings)
+
+    @property
+    def window_sides(self) -> tuple[int, int] | None:
+        """Height and width of `windows`."""
+        try:
+            return None if self.windows is None else Setting.parse(self.windows).sides
+        except ValueError:
+            return None
 
 
 def learning_rate(training: TrainingOptions, step: int, steps_per_epoch: int) -> float:

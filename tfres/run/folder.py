@@ -35,7 +35,7 @@ class Run:
 
     `run.json` (the marker: written first, with the format, versions, classes and further facts of the data), `recipe.yaml`
     (resolved), `network.json` (family and options), `checkpoints/`, `metrics.csv`, `tensorboard/`, `table.json`,
-    `accuracy.png`, `calibrated.npz`, `sweep.json`, `sweep.png`, `grid.png`.
+    `accuracy.png`, `calibrated.npz`, `sweep.json`, `sweep.png`, `grid.png`, `pictures/`.
 
     Args:
         path: of the folder, which may not exist yet; of the link `latest`, the folder that it names is meant.
@@ -66,6 +66,11 @@ class Run:
     def plot(self) -> pathlib.Path:
         """The plot of the table."""
         return self.path / "accuracy.png"
+
+    @property
+    def pictures(self) -> pathlib.Path:
+        """Folder of drawn answers, all PNG."""
+        return self.path / "pictures"
 
     def exists(self) -> bool:
         """Whether a run is here; False for no folder or an empty one.
@@ -227,6 +232,7 @@ class Run:
             if path.is_file() or path.is_symlink():
                 path.unlink()
         guard.remove_from(self.checkpoints, checkpoints.is_ours)
+        guard.remove_from(self.pictures, lambda path: path.suffix == ".png")
         guard.remove_from(self.path / "tensorboard", lambda path: re.fullmatch(r"events\.out\.tfevents\..*", path.name))
         left = sorted(path.name for path in self.path.iterdir() if path.name != facts.NAME)
         if left:
