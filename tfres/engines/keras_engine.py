@@ -32,7 +32,8 @@ class TrainingModel(tf.keras.Model):
         super().__init__()
         training = plan.recipe.training
         self.network = plan.build()
-        self._step = Step(self.network, plan.task, plan.objective(), training.low_memory, training.accumulate)
+        objective = plan.objective().ready(plan.steps_per_epoch)
+        self._step = Step(self.network, plan.task, objective, training.low_memory, training.accumulate)
         self._decay = training.ema
         self.sgd = MomentumSGD(plan.rate(plan.first_step), training.momentum, training.nesterov)
         self.sgd.build(self.network.trainable_variables)
@@ -66,10 +67,12 @@ class TrainingModel(tf.keras.Model):
         """Pairs of weight or statistic and its moving average."""
         return list(zip(self._averaged, self._averages, strict=True))
 
+    @tf.autograph.experimental.do_not_convert  # nothing here is to be converted, which would take most of the time of tracing
     def train_step(self, data: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         variables = self.network.trainable_variables
         scaled = self.optimizer is not self.sgd
-        terms, grads, scope = self._step.compute(data, *([self.optimizer.get_scaled_loss] if scaled else []))
+        batch = {**data, "step": self.global_step.value()}
+        terms, grads, scope = self._step.compute(batch, *([self.optimizer.get_scaled_loss] if scaled else []))
         pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
         if scaled:
             unscaled = self.optimizer.get_unscaled_gradients([g for g, _ in pairs])
@@ -78,7 +81,8 @@ class TrainingModel(tf.keras.Model):
         if context.num_replicas_in_sync > 1:
             pairs = [(g / context.num_replicas_in_sync, v) for g, v in pairs]
             terms = context.all_reduce("MEAN", terms)
-        self.optimizer.apply_gradients(pairs)
+        with self.sgd.only(self._step.running(scope)):
+            self.optimizer.apply_gradients(pairs)
         scope.apply()
         for weight, average in self.averages():
             average.assign(self._decay * average + (1 - self._decay) * weight.value())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -36,6 +37,16 @@ class MomentumSGD(tf.keras.optimizers.Optimizer):
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.momentum = momentum
         self.nesterov = nesterov
+        self._running: dict[Any, tf.Tensor] = {}
+
+    @contextlib.contextmanager
+    def only(self, running: Mapping[Any, tf.Tensor]) -> Iterator[None]:
+        """Inside the block weights whose `ref()` is in `running` move only where that (scalar bool) is true."""
+        self._running = {self._var_key(key.deref()): on for key, on in running.items()}
+        try:
+            yield
+        finally:
+            self._running = {}
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:
         super().build(var_list)
@@ -44,13 +55,17 @@ class MomentumSGD(tf.keras.optimizers.Optimizer):
             self._built = True  # what Keras asks for before it makes variables again
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-        buffer = self.buffers[self._index_dict[self._var_key(variable)]]
+        key = self._var_key(variable)
+        buffer, on = self.buffers[self._index_dict[key]], self._running.get(key)
+        rate, momentum = tf.cast(self.learning_rate, variable.dtype), tf.cast(self.momentum, variable.dtype)
+        if on is not None:  # the gradient of what did not run is 0
+            rate, momentum = tf.where(on, rate, 0), tf.where(on, momentum, 1)
         tf.raw_ops.ResourceApplyMomentum(
             var=variable.handle,
             accum=buffer.handle,
-            lr=tf.cast(self.learning_rate, variable.dtype),
+            lr=rate,
             grad=gradient,
-            momentum=tf.cast(self.momentum, variable.dtype),
+            momentum=momentum,
             use_nesterov=self.nesterov,
         )
 

@@ -129,7 +129,7 @@ def measure(
         ValueError: unknown settings, or options that the network does not have.
     """
     how, network = how or How(), opened.network
-    wanted = sorted({_whole(network, setting) for setting in settings or network.settings}, reverse=True)
+    wanted = network.largest_first({_whole(network, setting) for setting in settings or network.settings})
     calibration = how.calibration or Calibration()
     pictures = opened.pictures(calibration) if how.anew else None
     rows: list[dict[str, Any]] = []

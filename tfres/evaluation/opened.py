@@ -40,7 +40,7 @@ class OpenedRun:
 
     def pictures(self, calibration: Calibration) -> Callable[[Any], Any]:
         """Pictures for calibration: function of a resolution giving batches."""
-        sizes, seed = self.recipe.model.resolutions, self.recipe.training.seed
+        sizes, seed = self.network.options.sizes, self.recipe.training.seed
         return calibration_pictures(self.task, self.source, calibration.batches, calibration.cut, sizes, seed)
 
 

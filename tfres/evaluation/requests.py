@@ -56,7 +56,7 @@ def evaluate_run(
     how, current = _how(opened, options, calibrate), data is None and options.step is None
     _check_exits(opened, calibrate, policies, data)
     try:
-        settings = chosen_settings(opened.network, sizes, widths)
+        settings = chosen_settings(opened.network, sizes, widths, options.subnets)
         if modes and opened.network.exits:
             raise RecipeError("`inference` is for networks of several resolutions. Received: a network with exits.")
         if modes:
@@ -78,13 +78,22 @@ def evaluate_run(
     return table
 
 
-def chosen_settings(network: Network, sizes: Sequence[Resolution] | None, widths: Sequence[float] | None) -> list[Setting]:
-    """The settings of some resolutions (None: the network's) and widths (None: those it has, or its only one)."""
-    if sizes is None and widths is None:
+def chosen_settings(
+    network: Network,
+    sizes: Sequence[Resolution] | None,
+    widths: Sequence[float] | None,
+    subnets: Sequence[str] | None = None,
+) -> list[Setting]:
+    """The settings of some resolutions (None: the network's) and widths or sub-networks (None: those it has)."""
+    if sizes is None and widths is None and subnets is None:
         return list(network.settings)
-    sizes = sizes or network.options.resolutions
-    if "resolution" not in network.axes and sizes != network.options.resolutions:
-        known, axes = network.options.resolutions[0], " and ".join(network.axes)
+    sizes = sizes or network.options.sizes
+    if subnets is not None and "subnet" not in network.axes:
+        raise RecipeError(f"`subnets` are for networks of several sub-networks. Received: subnets={list(subnets)}.")
+    if subnets is not None:
+        return [network.resolve(Setting(size, subnet=subnet)) for size, subnet in itertools.product(sizes, subnets)]
+    if "resolution" not in network.axes and sizes != network.options.sizes:
+        known, axes = network.options.sizes[0], " and ".join(network.axes)
         raise RecipeError(f"`size` must be {known}: the settings of this network differ in {axes}. Received: size={sizes}.")
     if widths is None and "resolution" not in network.axes:
         return list(network.settings)
@@ -223,7 +232,7 @@ def _calibrated(opened: OpenedRun, settings: list[Setting], how: How, repeats: i
     table = run.read_table()
     table = {**table, "rows": [row for row in table["rows"] if row["setting"] in names]}
     if len(table["rows"]) > 1:
-        line = "resolution" if "width_mult" in opened.network.axes else "calibrated"
+        line = "resolution" if len(opened.network.axes) > 1 else "calibrated"
         costs = ("macs", "ms") if all(row.get("ms") is not None for row in table["rows"]) else ("macs",)
         plot_lines(table, run.path / "grid.png", run.name, costs, line, front=True)
     return table

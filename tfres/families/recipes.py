@@ -11,6 +11,7 @@ from tfres.families import Family, find
 from tfres.recipe import Recipe, TrainingOptions, check, partial
 from tfres.recipe.recipe import GROUPS
 from tfres.recipe.values import fields_of, unknown
+from tfres.settings import Setting
 from tfres.tasks import TASKS, find_task
 
 DEFAULT_ARCH, DEFAULT_TASK = "resnet20", "classification"
@@ -62,7 +63,7 @@ def network_options(recipe: Recipe) -> dict[str, Any]:
     family, needed = family_of(recipe), find_task(recipe.task).features
     head = {"head": needed} if needed in family.model_options.heads[1:] else {}
     given = {name: value for name, value in dataclasses.asdict(recipe.model).items() if value is not None and name != "arch"}
-    return {**family.presets[recipe.model.arch], **given, **head}
+    return {**family.presets[recipe.model.arch], **family.tasks.get(recipe.task, {}), **given, **head}
 
 
 def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
@@ -86,7 +87,7 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
     family.check(recipe)
     low_memory = recipe.training.low_memory
     check(not low_memory or family.objective(recipe).separable, "low_memory", f"false for {family.name}", low_memory)
-    usual = max(family.presets[recipe.model.arch]["resolutions"])
+    usual = max(map(Setting.sized, family.presets[recipe.model.arch]["resolutions"])).resolution
     kind, data = find_task(recipe.task).task, recipe.data.sized(options.resolutions, usual)
     source = kind.open(data, recipe.model.classes)
     classes = recipe.model.classes or len(source.classes)

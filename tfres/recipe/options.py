@@ -109,6 +109,7 @@ class EvaluationOptions:
         batches: of calibration: training batches per setting; null for 16.
         cut: of calibration: pictures cut as in training (random crops, flips; null) or as in evaluation.
         encodings: with `inference`: resolution to encoding, in networks whose kernels are generated from one.
+        subnets: sub-networks, by name or by the code of a mask, of networks that have some; null for the run's.
         norms_of: trained resolution whose batch norms are used at the resolutions given; null for their own.
         statistics_run: with `norms_of`: folder of a run trained at the one resolution given, which lends its means and
             variances.
@@ -124,6 +125,7 @@ class EvaluationOptions:
     batches: int | None = None
     cut: Literal["training", "evaluation"] | None = None
     encodings: dict[int, float] | None = None
+    subnets: list[str] | None = None
     norms_of: int | None = None
     statistics_run: str | None = None
     repeats: int = 30
