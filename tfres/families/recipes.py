@@ -80,8 +80,7 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
     if recipe.training.init is not None:
         recipe = family.pretrained_module(recipe.training.init).prepare(recipe)
     recipe, options = _with_network(recipe, family)
-    left_out = family.defaults(options)
-    recipe = recipe.filled(**left_out)
+    recipe = recipe.filled(**_defaults(recipe, family, options))
     check(recipe.training.engine in family.engines, "engine", f"one of {', '.join(family.engines)}", recipe.training.engine)
     _check_engine(recipe)
     family.check(recipe)
@@ -100,7 +99,16 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
 def resolve_network(recipe: Recipe) -> Recipe:
     """The recipe with what the family and the preset fill in, for networks that no data belong to."""
     recipe, options = _with_network(recipe, family_of(recipe))
-    return recipe.filled(**family_of(recipe).defaults(options))
+    return recipe.filled(**_defaults(recipe, family_of(recipe), options))
+
+
+def _defaults(recipe: Recipe, family: Family, options: Any) -> dict[str, Any]:
+    """What the family wants of fields that are left out; rates and Nesterov's form are those of its own optimizer, SGD."""
+    wanted = dict(family.defaults(options))
+    if recipe.training.optimizer == "adam":
+        others = {name: value for name, value in wanted.get("training", {}).items() if name != "nesterov"}
+        wanted["training"] = {**others, "learning_rate": 0.001}
+    return wanted
 
 
 def _with_network(recipe: Recipe, family: Family) -> tuple[Recipe, Any]:

@@ -10,6 +10,7 @@ from tfres.recipe.values import check
 from tfres.settings import Setting
 
 ENGINES = ("tensorpack", "keras")
+POWER = 0.9  # of schedule poly
 # Fields that only the keras engine honours, with the values that ask for nothing.
 _KERAS_ONLY = {"strategy": "single", "precision": "float32", "accumulate": 1, "low_memory": False, "ema": None}
 
@@ -25,15 +26,18 @@ class TrainingOptions:
         steps_per_epoch: null for one pass over the data.
         saves_per_epoch: checkpoints per epoch; an interrupted run goes on from the last one.
         keep_checkpoints: newest checkpoints that are kept.
-        learning_rate: base rate; null for the family's.
-        schedule: cos (to 0 over the run), linear (to 0), step (times `decay` every `step_epochs`), schedule (times `decay`
-            at every milestone) or constant; cos and linear change with every step.
+        select: checkpoint that is measured, exported and served: last, or best (the one with the best score in validation, the
+            mean over the settings; it is kept in best/).
+        learning_rate: base rate; null for the family's, or 0.001 with adam.
+        schedule: cos (to 0 over the run), linear (to 0), poly (to 0, times (1 - progress)^0.9), step (times `decay` every
+            `step_epochs`), schedule (times `decay` at every milestone) or constant; the first three change with every step.
         milestones: epochs of `schedule`; null for the reference's 30, 60, 85, 95, 105 of 120 epochs, as shares of the run.
         step_epochs: of `step`.
         decay: factor of `step` and `schedule`.
         warmup_epochs: linear rise from 0.
-        momentum: of SGD, below 1.
-        nesterov: Nesterov's form of momentum; null for the family's.
+        optimizer: sgd or adam (with 0.999 for the mean of squares and 1e-8 below the root).
+        momentum: of SGD; of Adam the share of the mean gradient that stays. Below 1.
+        nesterov: Nesterov's form of SGD's momentum; null for the family's.
         weight_decay: factor of the L2 term; null for the family's.
         decay_on: kernels (of convolutions and the final layer) or all (norms, biases and the ensemble's weights too); null for
             the family's.
@@ -55,12 +59,14 @@ class TrainingOptions:
     steps_per_epoch: int | None = None
     saves_per_epoch: int = 5
     keep_checkpoints: int = 10
+    select: Literal["last", "best"] = "last"
     learning_rate: float | None = None
-    schedule: Literal["cos", "linear", "step", "schedule", "constant"] = "cos"
+    schedule: Literal["cos", "linear", "poly", "step", "schedule", "constant"] = "cos"
     milestones: list[float] | None = None
     step_epochs: float = 30.0
     decay: float = 0.1
     warmup_epochs: float = 0.0
+    optimizer: Literal["sgd", "adam"] = "sgd"
     momentum: float = 0.9
     nesterov: bool | None = None
     weight_decay: float | None = None
@@ -84,6 +90,8 @@ class TrainingOptions:
             value = getattr(self, name)
             check(value is None or value >= 0, name, "zero or positive", value)
         check(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
+        plain = self.optimizer == "sgd" or self.nesterov is None
+        check(plain, "nesterov", "left out with optimizer adam", self.nesterov)
         check(self.ema is None or 0 < self.ema < 1, "ema", "between 0 and 1", self.ema)
         check(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647", self.seed)
         marks = self.milestones or []
@@ -159,10 +167,11 @@ class EvaluationOptions:
             return None
 
 
-def learning_rate(training: TrainingOptions, step: int, steps_per_epoch: int) -> float:
+def learning_rate(training: TrainingOptions, step: int, steps_per_epoch: int) -> float:  # noqa: PLR0911
     """Rate of a step (counted from 0).
 
-    The rules of RS-Nets' float half, but for `step`: there it never decays (its exponent is always 0).
+    The rules of RS-Nets' float half, but for `step`: there it never decays (its exponent is always 0). The first two steps
+    of poly have the base rate, as in its reference, which sets the rate after a step.
     """
     base = training.learning_rate
     total, warmup = training.epochs * steps_per_epoch, training.warmup_epochs * steps_per_epoch
@@ -174,6 +183,9 @@ def learning_rate(training: TrainingOptions, step: int, steps_per_epoch: int) ->
         return base * (1 + math.cos(math.pi * progress)) / 2
     if training.schedule == "linear":
         return base * (1 - progress)
+    if training.schedule == "poly":
+        behind = max(step - warmup - 1, 0) / max(total - warmup, 1)
+        return base * max(1 - behind, 0.0) ** POWER
     if training.schedule == "step":
         return base * training.decay ** int(epoch / training.step_epochs)
     if training.schedule == "schedule":
