@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfres.data import batching
-from tfres.errors import DataError, SourceError
+from tfres.errors import DataError, RecipeError, SourceError
 from tfres.settings import Setting
 
 COLOURS = ("red", "green", "blue")
@@ -165,6 +165,12 @@ class Patches:
         if form == "kl":
             distance -= tf.stop_gradient(tf.nn.sigmoid_cross_entropy_with_logits(targets, teacher / temperature))
         return tf.reduce_mean(distance)
+
+    def looking(self, run, looks):
+        raise RecipeError(f"Patches are looked at once. Received: {looks}.")
+
+    def drawing(self, source):
+        return None
 
     def metrics(self, source=None):
         return Exactness()

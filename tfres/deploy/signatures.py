@@ -53,7 +53,7 @@ def chosen_settings(network: Network, settings: Sequence[Setting | str | int] | 
     """
     if settings is not None and not [*settings]:
         raise ExportError(f"`settings` must name a setting, or be None for all. Received: settings={settings!r}.")
-    return sorted({network.resolve(setting) for setting in settings or network.settings}, reverse=True)
+    return network.largest_first({network.resolve(setting) for setting in settings or network.settings})
 
 
 def only_resolutions(settings: Sequence[Setting]) -> bool:
@@ -79,15 +79,17 @@ class _Served:
         self._bodies = {}
 
     def answer(self, images: tf.Tensor, at: At, count: tf.Tensor, sides: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the task answers for the first `count` of normalised images at `at`, whose given fields are tensors.
+        """What the task answers for the first `count` of normalised images at `at`.
 
         Args:
-            images, at, count: see above.
+            images: normalised.
+            at: its given fields, but the setting, are tensors.
+            count: how many pictures there are.
             sides: height and width of the pictures as they came.
         """
-        given = {field.name: getattr(at, field.name) for field in dataclasses.fields(at)}
+        given = {field.name: getattr(at, field.name) for field in dataclasses.fields(at) if field.name != "setting"}
         given = {name: tf.convert_to_tensor(value) for name, value in given.items() if value is not None}
-        kind = tuple((name, value.dtype, *value.shape) for name, value in given.items())
+        kind = (at.setting, *((name, value.dtype, *value.shape) for name, value in given.items()))
         if kind not in self._bodies:
             pictures = tf.TensorSpec([None, None, None, 3], self.network.compute_dtype)
             specs = {name: tf.TensorSpec.from_tensor(value, name) for name, value in given.items()}

@@ -16,7 +16,7 @@ from tfres.models.backbones import Parts
 from tfres.models.backbones.parts import Channels
 from tfres.models.costs import Cost, count_cost
 from tfres.models.layer_names import named_layers, observed
-from tfres.models.options import POOLED, NetworkOptions, read_options
+from tfres.models.options import MAPS, NetworkOptions, read_options
 from tfres.models.pixel_features import PixelFeatures
 from tfres.models.served import ServedNetwork
 from tfres.settings import Private, Setting, mean_side, next_smaller
@@ -56,7 +56,7 @@ class Network(tf.keras.Model):
         both = [] if self.calibrates_trained else {*self.trained_settings} & {*self.calibrated_settings}
         if both:
             raise ValueError(f"`calibrated` must be settings that are not trained. Received: {', '.join(map(str, both))}.")
-        self.settings = sorted({*self.trained_settings, *self.calibrated_settings}, reverse=True)
+        self.settings = self.largest_first({*self.trained_settings, *self.calibrated_settings})
         with dtype_policy(self.dtype_policy):
             parts = self.parts()
             self.backbone = self.make_backbone(parts)
@@ -67,7 +67,11 @@ class Network(tf.keras.Model):
 
     def make_trained_settings(self) -> list[Setting]:
         """Settings that a step of training runs, largest first."""
-        return [Setting(resolution=resolution) for resolution in self.options.resolutions]
+        return [Setting(resolution=size) for size in self.options.sizes]
+
+    def largest_first(self, settings: Iterable[Setting]) -> list[Setting]:
+        """Settings from the costliest to the cheapest."""
+        return sorted(settings, reverse=True)
 
     def parts(self) -> Parts:
         """Factories of the backbone's layers."""
@@ -81,7 +85,7 @@ class Network(tf.keras.Model):
         """What makes features of every pixel of the backbone's maps, named "neck"; None where pictures have features as a
         whole.
         """
-        if self.options.head == POOLED:
+        if self.options.head != MAPS:
             return None
         return PixelFeatures(parts, self.options.head_channels, self.options.head_strides, name="neck")
 
@@ -213,7 +217,7 @@ class Network(tf.keras.Model):
 
     def size_of(self, setting: Setting) -> int | tuple[int, int]:
         """The same of any `Setting`, also one that is none of `settings`."""
-        return setting.resolution or self.options.resolutions[0]
+        return setting.resolution or self.options.sizes[0]
 
     def more_costs(self, setting: Any = None) -> dict[str, int]:
         """Further costs of a setting that the family counts, by name."""

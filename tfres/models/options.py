@@ -37,7 +37,7 @@ class NetworkOptions:
     head: ClassVar[str] = POOLED
 
     def __post_init__(self) -> None:
-        self._set(resolutions=checked_resolutions(self.resolutions))
+        self.check_resolutions()
         check(2 <= self.classes <= _MOST_CLASSES, "classes", f"from 2 to {_MOST_CLASSES}", self.classes)
         try:
             names = [str(Setting.parse(setting)) for setting in self.calibrated]
@@ -45,6 +45,15 @@ class NetworkOptions:
             raise RecipeError(f"`calibrated` must be settings. {error}") from error
         check(len(set(names)) == len(names), "calibrated", "distinct settings", names)
         self._set(calibrated=names)
+
+    def check_resolutions(self) -> None:
+        """Raises RecipeError for what are no distinct sizes; sorts them, the largest first."""
+        self._set(resolutions=checked_resolutions(self.resolutions))
+
+    @property
+    def sizes(self) -> list[int | tuple[int, int]]:
+        """The resolutions as tasks call them: a side in pixels or (height, width); the largest first."""
+        return list(self.resolutions)
 
     def _set(self, **values: Any) -> None:
         """Set fields of the frozen instance while it is made."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from tfres.data.options import DataOptions
 
-__all__ = ["TASKS", "Entry", "Metrics", "Source", "Task", "find_task"]
+__all__ = ["TASKS", "Drawing", "Entry", "Looks", "Metrics", "Run", "Source", "Task", "find_task"]
+
+Run = Callable[[Any], Any]  # normalised images -> outputs of a network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +109,34 @@ class Metrics(Protocol):
         Raises:
             DataError: no batch, or outputs that are not finite numbers (how many is told).
         """
+
+
+@dataclasses.dataclass(frozen=True)
+class Looks:
+    """What a picture is looked at as, the answers of which are averaged; see `EvaluationOptions`."""
+
+    mirror: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    windows: tuple[int, int] | None = None
+
+
+class Drawing(Protocol):
+    """How answers to the pictures of a source are drawn and written; all are of one picture, as batches of one.
+
+    names: of the validation pictures, in their order. ending: of the files that `encode` is for, such as ".png".
+    """
+
+    names: list[str]
+    ending: str
+
+    def judge(self, outputs: tf.Tensor, targets: Any) -> float:
+        """How good an answer is, the higher the better."""
+
+    def draw(self, images: np.ndarray, outputs: tf.Tensor, targets: Any) -> np.ndarray:
+        """uint8 RGB `(height, width, 3)` from the uint8 picture `(1, height, width, 3)` at the size of a setting."""
+
+    def encode(self, outputs: tf.Tensor, targets: Any) -> bytes:
+        """The answer as a file of the task's kind."""
 
 
 class Task(Protocol):
@@ -217,6 +247,16 @@ class Task(Protocol):
 
     def aligned(self, outputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Outputs of several settings in one shape, so that a weighted mean of them is an output too."""
+
+    def looking(self, run: Run, looks: Looks) -> Run:
+        """A network's run with several looks at every picture.
+
+        Raises:
+            RecipeError: of tasks whose answers cannot be averaged so.
+        """
+
+    def drawing(self, source: Source) -> Drawing | None:
+        """How answers are drawn; None where there is nothing to draw."""
 
     def metrics(self, source: Source | None = None) -> Metrics:
         """New, empty metrics of a source's validation pictures, which some tasks have to know."""

@@ -42,7 +42,7 @@ def test_results_and_precision(golden):
     truth, facts, joints, outputs, _ = reference(golden)
     judged = KeypointPrecision(truth)
     for part in np.array_split(np.concatenate([facts, joints.reshape(-1, 51)], 1), 3):
-        judged.add(part[None])
+        judged.add(part)
     expected, found = outputs["results after rescoring and NMS"]["results"], judged.people()
     assert [person["image_id"] for person in found] == [person["image_id"] for person in expected]
     assert relative([person["score"] for person in found], [person["score"] for person in expected]) < 1e-6
@@ -98,12 +98,6 @@ def test_perfect_heatmaps_are_perfect():
     judged = KeypointPrecision(known)
     judged.update(maps, targets)
     assert judged.result()["ap"] == 1
-    flipped = KeypointPrecision(known)
-    mirrored = heatmaps.unmirrored(maps, shift=False)
-    flipped.update(tf.concat([maps, tf.concat([mirrored[:, :, :1], mirrored[:, :, :-1]], 2)], 0), targets)
-    for way in (0, 1):
-        np.testing.assert_allclose(flipped.people(way)[0]["keypoints"], judged.people()[0]["keypoints"])
-    assert flipped.result() == {**judged.result(), "ap_unflipped": 1.0}
 
 
 def test_no_person_and_no_numbers():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfres.data.batching import steps_in
+from tfres.errors import RecipeError
 from tfres.layers import MultiResolutionCrop
 from tfres.tasks.classification import losses
 from tfres.tasks.classification import pipeline as batches
@@ -19,6 +20,7 @@ from tfres.tasks.classification.metrics import Accuracy, correct
 from tfres.tasks.classification.source import Source, open_source
 
 if TYPE_CHECKING:
+    from tfres.tasks import Looks, Run
     from tfres.tasks.classification.options import ClassificationData
 
 
@@ -184,6 +186,14 @@ class Classification:
             raise ValueError(f"`form` must be one of {', '.join(losses.FORMS)}. Received: form={form!r}.")
         distance = losses.kl_divergence if form == "kl" else losses.soft_cross_entropy
         return distance(losses.precise(teacher), losses.precise(student), temperature)
+
+    def looking(self, run: Run, looks: Looks) -> Run:
+        """See `Task.looking`: whole pictures are looked at once."""
+        told = f"Received: {looks}."
+        raise RecipeError(f"`mirror`, `scales` and `windows` are for tasks that tell something of every pixel. {told}")
+
+    def drawing(self, source: Source) -> None:
+        """See `Task.drawing`."""
 
     def metrics(self, source: Source | None = None) -> Accuracy:
         """New, empty metrics: top1 and top5."""

@@ -43,23 +43,13 @@ class KeypointPrecision:
         self._people: list[np.ndarray] = []
 
     def measure(self, outputs: tf.Tensor, targets: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The people of a batch, float64 `(ways, batch, 3 + 3 * joints)`: picture, area, box's score; x, y, value per joint.
+        """The people of a batch, float64 `(batch, 3 + 3 * joints)`: picture, area, box's score; x, y, value per joint.
 
         Args:
-            outputs: heatmaps `(batch, height, width, joints)`; twice as many, where those of the mirrored cuts follow: then
-                the ways are the mean of both and without them.
+            outputs: heatmaps `(batch, height, width, joints)`.
             targets: `frame` float32 `(batch, 4)` (centre, extent), `score` float32 `(batch,)`, `picture` int64 `(batch,)`.
         """
-        count, outputs = tf.shape(targets["frame"])[0], tf.cast(outputs, tf.float32)
-        plain, mirrored = outputs[:count], outputs[count:]
-
-        def both() -> tf.Tensor:
-            return tf.stack([self._found((plain + heatmaps.unmirrored(mirrored)) / 2, targets), self._found(plain, targets)])
-
-        return tf.cond(tf.shape(mirrored)[0] > 0, both, lambda: self._found(plain, targets)[None])
-
-    def _found(self, maps: tf.Tensor, targets: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        frame = tf.cast(targets["frame"], tf.float64)
+        maps, frame = tf.cast(outputs, tf.float32), tf.cast(targets["frame"], tf.float64)
         places, values = heatmaps.decoded(maps)
         places = frames.from_cut(tf.cast(places, tf.float64), tf.shape(maps)[1:3], frame[:, :2], frame[:, 2:])
         finite = tf.reduce_all(tf.math.is_finite(maps), [1, 2, 3])[:, None]
@@ -76,18 +66,15 @@ class KeypointPrecision:
         """Adds one batch, see `measure`."""
         self.add(self.measure(outputs, targets))
 
-    def people(self, way: int = 0) -> list[dict[str, Any]]:
+    def people(self) -> list[dict[str, Any]]:
         """All that are found, in COCO's layout of results: `image_id`, `category_id`, `keypoints` (51 numbers), `score`.
-
-        Args:
-            way: 0 as the options say, 1 without mirrored cuts.
 
         Raises:
             DataError: no person. NonFiniteHeatmaps: outputs that are infinite or not numbers.
         """
-        if not self._people:
+        if not any(map(len, self._people)):
             raise DataError("Average precision needs at least one person. Received: none.")
-        table = np.concatenate([people[way] for people in self._people])
+        table = np.concatenate(self._people)
         wrong = int(np.count_nonzero(~np.isfinite(table).all(1)))
         if wrong:
             raise NonFiniteHeatmaps(
@@ -105,16 +92,12 @@ class KeypointPrecision:
         return found
 
     def result(self) -> dict[str, float]:
-        """`FIGURES` of all people so far, without those of a size that no annotated person has; where there are mirrored cuts,
-        `ap_unflipped` is the precision without them.
+        """`FIGURES` of all people so far, without those of a size that no annotated person has.
 
         Raises:
             DataError: see `people`.
         """
-        figures = average_precision(self._truth, self.people())
-        if len(self._people[0]) > 1:
-            figures["ap_unflipped"] = average_precision(self._truth, self.people(1))["ap"]
-        return figures
+        return average_precision(self._truth, self.people())
 
 
 def average_precision(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -54,7 +54,6 @@ class PoseData(DataOptions):
         mirror: mirror half of the people.
         sigma: deviation of a target's peak in pixels, for heatmaps of 64 rows; it grows with them and is at least 1.
         hardest: joints per person that the loss looks at, those with the largest; 0 for all.
-        flip_test: validation takes the mean of the heatmaps of a cut and of its mirror image; `ap_unflipped` is without it.
         visible: joints of a larger value count for a person's score.
         oks: people of a picture that are more similar than this are taken for one.
         soft_nms: lower the score of such people in place of dropping them.
@@ -75,7 +74,6 @@ class PoseData(DataOptions):
     mirror: bool = True
     sigma: float = 2.0
     hardest: int = 0
-    flip_test: bool = True
     visible: float = 0.2
     oks: float = 0.9
     soft_nms: bool = False
@@ -100,7 +98,7 @@ class PoseData(DataOptions):
             check(is_number(value) and low <= value <= high, name, f"from {low} to {high}", value)
         require_whole("half_body_joints", self.half_body_joints, 0, COUNT)
         require_whole("hardest", self.hardest, 0, COUNT)
-        for name in ("mirror", "flip_test", "soft_nms"):
+        for name in ("mirror", "soft_nms"):
             check(isinstance(getattr(self, name), bool), name, "true or false", getattr(self, name))
         for name, allowed in (("mean", "three finite numbers"), ("std", "three positive finite numbers")):
             value = getattr(self, name)

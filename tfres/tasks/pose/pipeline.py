@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
@@ -66,17 +67,20 @@ def training_batches(
     return batches.prefetch(4)
 
 
-def evaluation_batches(source: Source, data: PoseData, split: str = "validation", seed: int | None = None) -> tf.data.Dataset:
+def evaluation_batches(
+    source: Source, data: PoseData, sizes: Sequence[Hashable], split: str = "validation", seed: int | None = None
+) -> tf.data.Dataset:
     """One pass over a split, the last batch smaller.
 
     Args:
         source: `Source`.
         data: resolved options.
+        sizes: wanted.
         split: "validation" or "train".
         seed: of a random order, that of training's first pass; None for the order of the source.
 
     Returns:
-        dataset of `images` uint8 RGB `(batch, height, width, 3)` and `targets`, a mapping: `picture` int64 `(batch,)`, `frame`
+        dataset of `images` (dict size -> uint8 RGB `(batch, height, width, 3)`, all of `data.crop`) and `targets`, a mapping: `picture` int64 `(batch,)`, `frame`
         float32 `(batch, 4)` (centre and extent, x before y), `score` float32 `(batch,)` of the box, and `joints` float32
         `(batch, 17, 3)` as in training, of boxes that are annotated.
 
@@ -96,7 +100,7 @@ def evaluation_batches(source: Source, data: PoseData, split: str = "validation"
         image = frames.warp(decode(person["encoded"]), frames.inverted(into), data.crop_sides)
         targets = {"picture": person["picture"], "frame": tf.concat([centre, extent], 0), "score": person["score"]}
         targets["joints"] = moved_joints(person["joints"], into)
-        return {"images": image, "targets": targets}
+        return {"images": dict.fromkeys(sizes, image), "targets": targets}
 
     if seed is not None:
         examples = _one_pass(people, seed, 0)

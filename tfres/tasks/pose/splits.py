@@ -48,6 +48,11 @@ class FilePeople:
         """Number of people."""
         return len(self.people)
 
+    @property
+    def names(self) -> list[str]:
+        """What the people are called: after their pictures and the place in the list of people."""
+        return [f"{pathlib.Path(self.paths[place]).stem}-{number:06d}" for number, place in enumerate(self.places.tolist())]
+
     def picked(self, indices: np.ndarray) -> FilePeople:
         """Some of the people."""
         return dataclasses.replace(self, places=self.places[indices], people=self.people.picked(indices))
@@ -65,6 +70,12 @@ class RecordPeople:
     def size(self) -> int:
         """Number of people."""
         return sum(self.counts)
+
+    @property
+    def names(self) -> list[str]:
+        """What the people are called: after the file and the record in it."""
+        pairs = zip(self.paths, self.counts, strict=True)
+        return [f"{pathlib.Path(path).name}-{number:06d}" for path, count in pairs for number in range(count)]
 
 
 Split = FilePeople | RecordPeople

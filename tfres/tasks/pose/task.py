@@ -12,16 +12,19 @@ import tensorflow as tf
 from tfres.data import faults
 from tfres.data.batching import steps_in
 from tfres.data.decoding import decode
+from tfres.errors import RecipeError
 from tfres.layers import MultiResolutionCrop
 from tfres.settings import Setting
 from tfres.tasks.pose import frames, heatmaps, losses
 from tfres.tasks.pose import pipeline as batches
+from tfres.tasks.pose.drawing import Skeletons
 from tfres.tasks.pose.metrics import KeypointPrecision
 from tfres.tasks.pose.skeleton import COUNT
 from tfres.tasks.pose.source import Source, open_source
 from tfres.tasks.pose.splits import find_faults
 
 if TYPE_CHECKING:
+    from tfres.tasks import Looks, Run
     from tfres.tasks.pose.options import PoseData
 
 
@@ -85,22 +88,17 @@ class Pose:
     def evaluation_batches(
         self, source: Source, sizes: Sequence[Hashable], split: str = "validation", seed: int | None = None
     ) -> tf.data.Dataset:
-        """See `Task.evaluation_batches` and `tfres.tasks.pose.pipeline`; images are one tensor for all sizes."""
-        return batches.evaluation_batches(source, self.data, split, seed)
+        """See `Task.evaluation_batches` and `tfres.tasks.pose.pipeline`; all sizes are made from the same cut."""
+        return batches.evaluation_batches(source, self.data, sizes, split, seed)
 
     def prepare(
         self, batch: Mapping[str, Any], sizes: Sequence[Hashable], training: bool
     ) -> tuple[dict[Hashable, tf.Tensor], Any]:
-        """On the device: every size from the batch's cuts, normalised; see `Task.prepare`.
-
-        In evaluation with `data.flip_test` and targets, the mirror images of the cuts follow them.
-        """
-        images, targets = batch["images"], batch.get("targets")
+        """On the device: every size from the batch's cuts, normalised; see `Task.prepare`."""
+        images = batch["images"]
         by_size = images if isinstance(images, Mapping) else dict.fromkeys(sizes, images)
         inputs = {size: self.normalised(frames.scaled(by_size[size], self._sides(size))) for size in sizes}
-        if targets is not None and not training and self.data.flip_test:
-            inputs = {size: tf.concat([cuts, cuts[:, :, ::-1]], 0) for size, cuts in inputs.items()}
-        return inputs, targets
+        return inputs, batch.get("targets")
 
     def evaluation_picture(self, picture: tf.Tensor, size: Hashable) -> tf.Tensor:
         """A picture of one person as a cut, uint8 RGB `(height, width, 3)` of `data.crop`: in the middle, black around it.
@@ -163,6 +161,21 @@ class Pose:
         """See `Task.aligned`: heatmaps at the size of the largest ones."""
         sides = max((tuple(maps.shape[1:3]) for maps in outputs), key=lambda sides: sides[0] * sides[1])
         return [frames.scaled(maps, sides, antialias=False) for maps in outputs]
+
+    def looking(self, run: Run, looks: Looks) -> Run:
+        """See `Task.looking`: the mean of a cut's heatmaps and of those of its mirror image, moved by a pixel."""
+        if looks.scales != (1.0,) or looks.windows is not None:
+            raise RecipeError(f"`scales` and `windows` are for tasks of whole pictures, not for cuts. Received: {looks}.")
+
+        def looked(images: tf.Tensor) -> tf.Tensor:
+            outputs = run(images)
+            return (outputs + heatmaps.unmirrored(run(images[:, :, ::-1]))) / 2 if looks.mirror else outputs
+
+        return looked
+
+    def drawing(self, source: Source) -> Skeletons:
+        """See `Task.drawing`: a picture per validation person."""
+        return Skeletons(self, source)
 
     def metrics(self, source: Source) -> KeypointPrecision:
         """See `Task.metrics`: the annotations are the source's."""

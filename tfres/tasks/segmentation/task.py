@@ -17,11 +17,14 @@ from tfres.layers.maps import resized
 from tfres.settings import Setting
 from tfres.tasks.segmentation import losses
 from tfres.tasks.segmentation import pipeline as batches
+from tfres.tasks.segmentation.drawing import Overlays
 from tfres.tasks.segmentation.metrics import Overlap
 from tfres.tasks.segmentation.source import Source, open_source
 from tfres.tasks.segmentation.splits import find_faults
+from tfres.tasks.segmentation.testing import looked_at
 
 if TYPE_CHECKING:
+    from tfres.tasks import Looks, Run
     from tfres.tasks.segmentation.options import SegmentationData
 
 
@@ -183,6 +186,19 @@ class Segmentation:
         """See `Task.aligned`: all at the size of the largest map."""
         height, width = max(tuple(one.shape[1:3]) for one in outputs)
         return [resized(one, height, width) for one in outputs]
+
+    def looking(self, run: Run, looks: Looks) -> Run:
+        """See `Task.looking`: logarithms of the mean probabilities, at the size of the images."""
+
+        def looked(images: tf.Tensor) -> tf.Tensor:
+            scores = looked_at(run, images, looks.scales, looks.mirror, looks.windows)
+            return tf.math.log(scores / len(looks.scales) + 1e-30)
+
+        return looked
+
+    def drawing(self, source: Source) -> Overlays:
+        """See `Task.drawing`."""
+        return Overlays(self, source)
 
     def metrics(self, source: Source | None = None) -> Overlap:
         """New, empty metrics."""
