@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tfres.cli import Parser, numbers, options_of, run_main, sizes
+from tfres.cli import Parser, numbers, options_of, resolutions, run_main
 from tfres.errors import RecipeError
 from tfres.recipe import EvaluationOptions
 
@@ -28,7 +28,7 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = make_parser().parse_args(argv)
-    wanted, widths = sizes(arguments.size), numbers(float, arguments.width, "width")
+    sizes, widths = resolutions(arguments.size), numbers(float, arguments.width, "width")
     options = options_of(arguments, "evaluation", EvaluationOptions)
 
     from tfres.evaluation.report import show_table
@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tfres.families.networks import read_run_recipe
     from tfres.run import Run
 
-    trained = [] if widths else [size for size in wanted if size in read_run_recipe(Run(arguments.run)).model.resolutions]
+    trained = [] if widths else [size for size in sizes if size in read_run_recipe(Run(arguments.run)).model.resolutions]
     if trained:
         raise RecipeError(f"`size` must be resolutions that were not trained. Received: {' '.join(map(str, trained))}.")
-    table = evaluate_run(arguments.run, wanted, widths, None, True, options)
+    table = evaluate_run(arguments.run, sizes, widths, None, True, options)
     if arguments.json:
         print(json.dumps(table))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tfres.cli import Parser, given_fields, numbers, options_of, run_main, sizes
+from tfres.cli import Parser, given_fields, numbers, options_of, resolutions, run_main
 from tfres.recipe import EvaluationOptions, PolicyOptions
 from tfres.settings import INFERENCE
 
@@ -14,8 +14,8 @@ def make_parser() -> Parser:
     """The parser."""
     parser = Parser("evaluate", "--run runs/latest --size 24", description="Accuracy of a trained run on validation pictures.")
     parser.add_argument("--run", default="runs/latest", help="folder of the run")
-    which = "resolutions in pixels, 256x512 or low:high:step; default all of the run (with --inference every eighth between)"
-    parser.add_argument("--size", nargs="+", help=which)
+    sizes = "resolutions in pixels, 360x480 (height x width), low:high:step; default all (--inference: every eighth between)"
+    parser.add_argument("--size", nargs="+", help=sizes)
     widths = "networks of several widths: widths or ranges low:high:step, at every resolution; they are calibrated"
     parser.add_argument("--width", nargs="+", help=widths)
     ways = "how resolutions that were not trained run: proxy (norms, generated kernels too, of the next smaller trained one), "
@@ -39,15 +39,15 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = make_parser().parse_args(argv)
-    wanted, widths = sizes(arguments.size), numbers(float, arguments.width, "width")
+    sizes, widths = resolutions(arguments.size), numbers(float, arguments.width, "width")
     options = options_of(arguments, "evaluation", EvaluationOptions)
 
     from tfres.evaluation.report import show_table
     from tfres.evaluation.requests import evaluate_run
 
     policies = options_of(arguments, "policies", PolicyOptions) if given_fields(arguments, "policies", PolicyOptions) else None
-    asked = (wanted, widths, arguments.inference, arguments.calibrate)
-    table = evaluate_run(arguments.run, *asked, options, arguments.data, policies)
+    wanted = (sizes, widths, arguments.inference, arguments.calibrate)
+    table = evaluate_run(arguments.run, *wanted, options, arguments.data, policies)
     if arguments.json:
         print(json.dumps(table))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from tfres.cli import Parser, run_main, sizes
+from tfres.cli import Parser, resolutions, run_main
 from tfres.errors import RecipeError
 from tfres.files import checked_name
 
@@ -29,8 +29,8 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = make_parser().parse_args(argv)
-    wanted = sizes(arguments.size)
-    if None not in (wanted, arguments.settings):
+    sizes = resolutions(arguments.size)
+    if None not in (sizes, arguments.settings):
         raise RecipeError("Give --size or --settings.")
     checked_name("name", "run" if arguments.name is None else arguments.name)
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = Run(arguments.run)
     recipe, network, facts = read_run_recipe(run), load_network(run), run.facts()
     task = find_task(recipe.task).task(recipe.data, facts["classes"], recipe.model.classes)
-    settings = arguments.settings if wanted is None else chosen_settings(network, wanted, None)
+    settings = arguments.settings if sizes is None else chosen_settings(network, sizes, None)
     options = {name: getattr(arguments, name) for name in ("form", "packed", "precision")} | {"settings": settings}
     options |= {"classes": facts["classes"], "table": run.read_table() if run.table.exists() else None}
     try:

@@ -84,7 +84,7 @@ def _served_call(served: ServedNetwork, setting: Setting, task: Task, batch: int
     @tf.function(input_signature=[tf.TensorSpec([batch, height, width, 3], tf.uint8)])
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, _ = task.prepare({"images": {size: images}}, [size], training=False)
-        return task.answer(served.run(tf.cast(inputs[size], served.compute_dtype), at))
+        return task.answer(served.run(tf.cast(inputs[size], served.compute_dtype), at), tf.constant([height, width]))
 
     concrete, images = answer.get_concrete_function(), tf.zeros([batch, height, width, 3], tf.uint8)
     return lambda: [value.numpy() for value in concrete(images).values()]

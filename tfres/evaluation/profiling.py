@@ -13,22 +13,22 @@ from tfres.families.networks import build_network, load_network, read_run_recipe
 from tfres.families.recipes import read_recipe, resolve
 from tfres.machine import machine, threads
 from tfres.run import Run
-from tfres.settings import Setting
 from tfres.tasks import find_task
 
 if TYPE_CHECKING:
     from tfres.models.network import Network
+    from tfres.settings import Resolution
     from tfres.tasks import Task
 
 
-def profile_architecture(arch: str, sizes: list[Any] | None, batch: int, repeats: int) -> dict[str, Any]:
+def profile_architecture(
+    arch: str, resolutions: list[Resolution] | None, batch: int, repeats: int, task: str | None = None
+) -> dict[str, Any]:
     """The table of a network with random weights; see `profile`."""
-    model: dict[str, Any] = {"arch": arch}
-    if sizes is not None:
-        model["resolutions"] = [Setting.sized(size).written_size for size in sizes]
+    model = {"arch": arch, **({} if resolutions is None else {"resolutions": resolutions})}
     data = {"source": "fake", "fake_size": 1, "batch_size": 1, "holdout": 0}
-    recipe, task, _ = resolve(read_recipe({"model": model, "data": data}))
-    return profile(build_network(recipe.replace(model={"classes": None})), task, batch, repeats)
+    recipe, made, _ = resolve(read_recipe({"task": task, "model": model, "data": data}))
+    return profile(build_network(recipe.replace(model={"classes": None})), made, batch, repeats)
 
 
 def profile_run(path: str, batch: int, repeats: int) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Objective(Protocol):
     def __call__(self, network: Network, inputs: Mapping, targets: tf.Tensor, task: Task, draws: tf.Tensor) -> Outcome:
         """The loss terms of one batch."""
 
-    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor], task: Task) -> dict[str, tf.Tensor]:
         """Further answers that several settings give together, by name."""
 
 
@@ -106,7 +106,7 @@ class SwitchableObjective:
         decay = self.decay(network, students[0].dtype)
         return Outcome(terms | more_terms | decay, outputs | more_outputs)
 
-    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor], task: Task) -> dict[str, tf.Tensor]:
         """Further answers that several settings give together; none."""
         return {}
 

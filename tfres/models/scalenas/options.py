@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tfres.errors import RecipeError
 from tfres.files import read_json
-from tfres.models.options import NetworkOptions, check_counts
+from tfres.models.options import NetworkOptions, Resolution, check_counts
 from tfres.models.scalenas.masks import Mask, Space, is_code
 from tfres.models.scalenas.published import PUBLISHED
 from tfres.recipe import check
@@ -41,7 +41,7 @@ class ScaleNASOptions(NetworkOptions):
         up_momentum: the same of paths to finer branches; null for 0.9.
     """
 
-    resolutions: list[int | str] = dataclasses.field(default_factory=lambda: ["512x1024"])
+    resolutions: list[Resolution] = dataclasses.field(default_factory=lambda: ["512x1024"])
     width: int = 32
     stem_width: int = 64
     modules: list[int] = dataclasses.field(default_factory=lambda: [1, 4, 3])
@@ -83,7 +83,7 @@ class ScaleNASOptions(NetworkOptions):
 
     def check_resolutions(self) -> None:
         super().check_resolutions()
-        wrong = [size for size in self.resolutions if any(side % STRIDE for side in Setting.sized(size).sides)]
+        wrong = [size for size in self.resolutions if any(side % STRIDE for side in Setting(size).sides)]
         check(not wrong, "resolutions", f"multiples of {STRIDE}", wrong)
 
     @functools.cached_property
