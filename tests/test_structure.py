@@ -40,7 +40,7 @@ ELSEWHERE = {
     "san": TABLES,
     "mutualnet": {**TABLES, **OPTIONS},
     "ranet": {**TABLES, **OPTIONS},
-    "scalenas": {"tfres/convert/__init__.py": "the table of converters"},
+    "scalenas": TABLES,
     "classification": {
         "tfres/tasks/__init__.py": "the table of tasks",
         "tfres/families/recipes.py": "the task of a recipe that says nothing",
