@@ -71,15 +71,12 @@ class Setting:
         """Height and width of the input in pixels, or None."""
         return (self.resolution, self.resolution) if isinstance(self.resolution, int) else self.resolution
 
-    @property
-    def written_size(self) -> int | str | None:
-        """The resolution as recipes write it: a side, or text "512x1024"."""
-        return self.resolution if not isinstance(self.resolution, tuple) else "{}x{}".format(*self.resolution)
-
     def __str__(self) -> str:
         parts = []
         if self.resolution is not None:
-            parts.append(f"r{self.written_size}")
+            parts.append(
+                "r" + (str(self.resolution) if isinstance(self.resolution, int) else "{}x{}".format(*self.resolution))
+            )
         if self.width_mult is not None:
             parts.append(f"w{_shortest(self.width_mult)}")
         if self.exit is not None:
@@ -95,16 +92,6 @@ class Setting:
         sides = self.sides or (0, 0)
         name = [int(part) if place % 2 else part for place, part in enumerate(re.split("([0-9]+)", self.subnet or ""))]
         return (sides[0] * sides[1], sides, self.width_mult or 0, self.exit or 0, name, self.subnet or "")
-
-    @classmethod
-    def sized(cls, size: object) -> Setting:
-        """The setting of a resolution alone: a side, a pair or, as recipes write it, "512x1024".
-
-        Raises:
-            ValueError: it is none.
-        """
-        written = isinstance(size, str) and _PARTS["resolution"].fullmatch(f"r{size}")
-        return cls.parse(f"r{size}") if written else cls(resolution=size)
 
     @classmethod
     def parse(cls, value: object) -> Setting:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tfres.errors import RecipeError
+from tfres.models.options import read_options
 from tfres.models.scalenas import PRESETS, Mask
 from tfres.models.scalenas.counting import Count
 from tfres.models.scalenas.masks import Space
@@ -141,7 +142,7 @@ def test_codes_have_one_form():
 def test_own_masks_are_kept_in_plain_form(tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps({"modules": Mask.read(PUBLISHED["S1"], SPACE).to_json()}))
     options = ScaleNASOptions(masks={"mine": str(tmp_path / "mine.json"), "other": PUBLISHED["S2"]}, subnets=["mine", "S3"])
-    again = ScaleNASOptions(**json.loads(json.dumps(options.to_dict())))
+    again = read_options(ScaleNASOptions, json.loads(json.dumps(options.to_dict())))
     assert again == options and again.mask("mine") == options.mask("S1") and again.mask("other") == options.mask("S2")
     with pytest.raises(RecipeError, match="none.json is missing"):
         ScaleNASOptions(masks={"mine": str(tmp_path / "none.json")})
@@ -155,6 +156,6 @@ def test_masks_of_the_finest_head_gather():
 
 def test_sizes_are_sides_or_pairs():
     options = ScaleNASOptions(resolutions=["256x512", 512, "512x1024"])
-    assert options.resolutions == ["512x1024", 512, "256x512"] and options.sizes == [(512, 1024), 512, (256, 512)]
+    assert options.resolutions == options.sizes == [(512, 1024), 512, (256, 512)]
     for arch, preset in PRESETS.items():
         assert ScaleNASOptions(**preset).sizes[0][1] == 2 * ScaleNASOptions(**preset).sizes[0][0], arch

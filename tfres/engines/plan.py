@@ -69,7 +69,7 @@ class Plan:
     @property
     def sizes(self) -> list[Any]:
         """Sizes of pictures that a step makes."""
-        return [Setting.sized(size).resolution for size in self.recipe.model.resolutions]
+        return [Setting.parse(size).resolution for size in self.recipe.model.resolutions]
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""

@@ -86,7 +86,7 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
     family.check(recipe)
     low_memory = recipe.training.low_memory
     check(not low_memory or family.objective(recipe).separable, "low_memory", f"false for {family.name}", low_memory)
-    usual = max(map(Setting.sized, family.presets[recipe.model.arch]["resolutions"])).resolution
+    usual = max(map(Setting.parse, family.presets[recipe.model.arch]["resolutions"])).resolution
     kind, data = find_task(recipe.task).task, recipe.data.sized(options.resolutions, usual)
     source = kind.open(data, recipe.model.classes)
     classes = recipe.model.classes or len(source.classes)

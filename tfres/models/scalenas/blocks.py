@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from quant.step import optional
 from tfres.layers.fusion import ConvNorm, FusionPath
+from tfres.layers.maps import resized, sides_of
 
 if TYPE_CHECKING:
     from quant.at import At
@@ -134,8 +135,7 @@ class ConcatenatedHead(tf.keras.layers.Layer):
 
     def call(self, maps: dict[int, tf.Tensor], at: At | None = None, training: bool | None = None) -> tf.Tensor:
         finest, *others = maps.values()
-        size = tf.shape(finest)[1:3] if None in finest.shape[1:3] else finest.shape[1:3]
-        x = tf.concat([finest, *(_resized(x, size) for x in others)], -1)
+        x = tf.concat([finest, *(resized(x, *sides_of(finest)) for x in others)], -1)
         return self.final(self.unit(x, at=at, training=training), at=at)
 
 
@@ -148,9 +148,3 @@ class FinestHead(tf.keras.layers.Layer):
 
     def call(self, maps: dict[int, tf.Tensor], at: At | None = None, training: bool | None = None) -> tf.Tensor:
         return self.final(maps[min(maps)], at=at)
-
-
-def _resized(x: tf.Tensor, size: Any) -> tf.Tensor:
-    """Bilinear, half-pixel centres; computed in float32."""
-    resized = tf.raw_ops.ResizeBilinear(images=tf.cast(x, tf.float32), size=size, half_pixel_centers=True)
-    return tf.cast(resized, x.dtype)

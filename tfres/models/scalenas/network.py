@@ -102,7 +102,7 @@ class ScaleNAS(Network):
         masks = {name: mask for name, mask in self.options.masks.items() if name == setting.subnet}
         if drop_dead and self.options.gathered:
             masks = {setting.subnet: self.options.mask(setting.subnet).live().to_json()}
-        only = {"resolutions": [setting.written_size], "subnets": [setting.subnet], "masks": masks, "calibrated": []}
+        only = {"resolutions": [setting.resolution], "subnets": [setting.subnet], "masks": masks, "calibrated": []}
         own = self.private_values(setting, ALL).values
         if private is not None:
             start = f"/{setting}_moving_"
