@@ -17,6 +17,8 @@ from tfres.layers import SharedBatchNorm
 from tfres.models.layer_names import observed
 from tfres.models.scalenas import Mask
 from tfres.objectives import OneShot
+from tfres.tasks.pose.losses import heatmap_loss, squared_distance
+from tfres.tasks.segmentation.losses import hard_cross_entropy, squared_difference
 
 CLOSING = [
     re.compile(pattern)
@@ -141,30 +143,22 @@ def test_calibration(golden, supernets):
 
 
 class _Classes:
-    """The reference's loss of maps of classes: cross entropy of the hardest pixels, and squared differences to a teacher."""
+    """The reference's loss of maps of classes, by the task's functions."""
 
     loss_name = "cross_entropy"
 
     def __init__(self, settings):
-        self._ohem, self._weights = settings["ohem"], tf.constant(settings["class_weights"])
+        self._hard = (settings["ohem"]["thres"], settings["ohem"]["min_kept"], 255, settings["class_weights"])
 
     def loss(self, outputs, targets):
-        logits = tf.image.resize(outputs, targets.shape[1:3])
-        kept = targets < 255
-        labels = tf.boolean_mask(targets, kept)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.boolean_mask(logits, kept))
-        probabilities = tf.exp(-losses)
-        place = min(self._ohem["min_kept"], probabilities.shape[0] - 1)
-        threshold = tf.maximum(tf.sort(probabilities)[place], self._ohem["thres"])
-        weighted = losses * tf.gather(self._weights, labels)
-        return tf.reduce_mean(tf.boolean_mask(weighted, probabilities < tf.stop_gradient(threshold)))
+        return hard_cross_entropy(targets, outputs, *self._hard)
 
     def divergence(self, teacher, student):
-        return tf.reduce_mean(tf.square(tf.stop_gradient(teacher) - student))
+        return squared_difference(teacher, student)
 
 
-class _Joints(_Classes):
-    """The same of heatmaps: squared differences where a joint counts."""
+class _Joints:
+    """The same of heatmaps."""
 
     loss_name = "heatmaps"
 
@@ -172,14 +166,16 @@ class _Joints(_Classes):
         assert settings["target_weight"]
 
     def loss(self, outputs, targets):
-        maps, weights = targets
-        return 0.5 * tf.reduce_mean(tf.square(weights * (outputs - maps)))
+        return heatmap_loss(outputs, *targets)
+
+    def divergence(self, teacher, student):
+        return squared_distance(teacher, student)
 
 
 def _targets(task, shape):
     if task == "pose":
         maps = generator(2027).random((2, 17, 32, 24)).astype(np.float32).transpose(0, 2, 3, 1)
-        weights = (generator(2028).random((2, 17, 1)) < 0.8).astype(np.float32).transpose(0, 2, 1)[:, None]
+        weights = (generator(2028).random((2, 17, 1)) < 0.8).astype(np.float32)[:, :, 0]
         return tf.constant(maps), tf.constant(weights)
     labels = generator(2027).integers(0, 19, shape)
     return tf.constant(np.where(generator(2028).random(shape) < 0.1, 255, labels))
