@@ -57,7 +57,7 @@ def forms(network: Network, settings: Iterable[Setting], privates: Mapping[Setti
 def cost_of(network: Network, setting: Setting, form: Network) -> dict[str, int]:
     """The costs of a setting by name, counted on its form (see `forms`)."""
     own = form.cost(setting if form is network else None)
-    return {**dataclasses.asdict(own), **(network.more_costs(setting) if setting in network.settings else {})}
+    return {**dataclasses.asdict(own), **network.more_costs(setting)}
 
 
 def served_calls(forms: Mapping[Setting, Network], task: Task, batch: int = 1) -> dict[str, Callable[[], Any]]:
