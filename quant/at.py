@@ -19,17 +19,19 @@ class At:
             setting's width; statistics are then those of the batch and are not kept.
         index: number of the setting in a served network, an integer or scalar integer tensor.
         shares: float tensor `(settings,)`, how much of each setting of a served network; see `quant.stacked.pick`.
+        mask: bool tensor, which parts of a supernet run in a training pass inside one traced graph.
     """
 
     setting: Any = None
     width_mult: Any = None
     index: Any = None
     shares: Any = None
+    mask: Any = None
 
     @property
     def empty(self) -> bool:
         """Whether nothing is said."""
-        return self.setting is None and self.width_mult is None and self.index is None and self.shares is None
+        return all(value is None for value in (self.setting, self.width_mult, self.index, self.shares, self.mask))
 
 
 def checked_at(at: At | None) -> At:

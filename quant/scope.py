@@ -59,6 +59,7 @@ class StepScope:
     def __init__(self, parent: StepScope | None = None) -> None:
         self._layers: dict[int, _Measured] = {}
         self._cache: dict[Hashable, list] = {}
+        self._running: list[tuple[tf.keras.layers.Layer, tf.Tensor]] = []
         self._parent = parent  # of a function of a condition: the scope around it
         self._outer: StepScope | None = None
         self._graph: tf.Graph | None = None
@@ -90,6 +91,7 @@ class StepScope:
                 columns.setdefault(column, []).append(record)
                 owners.setdefault(column, (layer, key))
         total = StepScope()
+        total._running = [pair for scope in scopes for pair in scope._running]
         for column, records in columns.items():
             layer, key = owners[column]
             statistics = tf.nest.map_structure(lambda *t: tf.add_n(t), *(record.statistics for record in records))
@@ -103,6 +105,7 @@ class StepScope:
         What is the same measurement in several of them (a kernel's) counts once.
         """
         total = StepScope()
+        total._running = [pair for scope in scopes for pair in scope._running]
         for scope in scopes:
             for layer, key, record in scope.entries():
                 total.add(layer, record, key)
@@ -117,6 +120,21 @@ class StepScope:
         layers = self.records()
         sums = sum_over_replicas([records for _, records in layers])
         return [layer.apply_statistics(records) for (layer, _), records in zip(layers, sums, strict=True)]
+
+    def note(self, layer: tf.keras.layers.Layer, on: tf.Tensor) -> None:
+        """Remember that a layer runs only where `on` (scalar bool of the graph in which the scope was opened)."""
+        if self._parent is not None:
+            raise ValueError(f"Layer {layer.name!r} that runs on a condition must not be called inside another condition.")
+        self._running.append((layer, on))
+
+    def running(self) -> dict[Hashable, tf.Tensor]:
+        """Trainable weights (by `ref()`) that may not take part in the step -> whether they do, scalar bool."""
+        found: dict[Hashable, tf.Tensor] = {}
+        for layer, on in self._running:
+            for weight in layer.trainable_weights:
+                key = weight.ref()
+                found[key] = tf.logical_or(found[key], on) if key in found else on
+        return found
 
     def entries(self) -> list[tuple[tf.keras.layers.Layer, Hashable, Record]]:
         """All records with their layers and keys."""

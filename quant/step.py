@@ -11,7 +11,7 @@ from quant.scope import Record, Same, StepScope, active_scope, apply_now, once, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-__all__ = ["Record", "Same", "StepScope", "cond", "once", "record", "sum_over_replicas", "switch_case"]
+__all__ = ["Record", "Same", "StepScope", "cond", "once", "optional", "record", "sum_over_replicas", "switch_case"]
 
 
 def cond(predicate: tf.Tensor | bool, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
@@ -35,6 +35,47 @@ def switch_case(index: tf.Tensor | int, branch_fns: Sequence[Callable[[], Any]])
     if isinstance(index, int):
         return branch_fns[index if 0 <= index < len(branch_fns) else -1]()
     return _branched(lambda *fns: tf.switch_case(index, list(fns)), list(branch_fns))
+
+
+@tf.autograph.experimental.do_not_convert
+def optional(index: tf.Tensor | int, layer: tf.keras.layers.Layer, fn: Callable[[], Any], *others: Callable[[], Any]) -> Any:
+    """A layer that runs only where `index` is 0: the result of `fn`, or of `others[index - 1]`.
+
+    In a graph every function is traced once, and the active `StepScope` learns when the layer's weights take part.
+
+    Args:
+        index: scalar integer; a tensor is one of the graph in which the scope was opened.
+        layer: that `fn` calls; built.
+        fn: function without arguments.
+        others: functions that return the same structure of tensors and measure nothing.
+    """
+    fns = [fn, *others]
+    if isinstance(index, int) or tf.executing_eagerly():
+        return fns[int(index)]()
+    outer = active_scope()
+    if outer is None:
+        raise ValueError(f"Layer {layer.name!r} that runs on a condition must be called inside a StepScope.")
+    outer.note(layer, tf.equal(index, 0))
+    found: list[tuple[tf.keras.layers.Layer, Hashable, Record]] = []
+
+    def measuring() -> tuple[Any, list]:
+        with StepScope(outer) as scope:
+            result = fn()
+        found[:] = scope.entries()
+        return result, [_leaves(record) for _, _, record in found]
+
+    def silent(other: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: (other(), [[_zeros(leaf, own) for leaf in _leaves(record)] for own, _, record in found])
+
+    branches = [measuring, *map(silent, others)]
+    if len(branches) == 2:
+        result, leaves = tf.cond(tf.equal(index, 0), *branches)
+    else:
+        result, leaves = tf.switch_case(index, branches)
+    for (own, key, like), flat in zip(found, leaves, strict=True):
+        *statistics, count = flat
+        outer.add(own, Record(like.setting, tf.nest.pack_sequence_as(like.statistics, statistics), count), key)
+    return result
 
 
 def _branched(run: Callable[..., Any], fns: list[Callable[[], Any]]) -> Any:

@@ -17,7 +17,8 @@ from tfres.recipe import EvaluationOptions, TrainingOptions, build, describe, le
 from tfres.recipe.values import fields_of
 
 RECIPES = sorted((pathlib.Path(__file__).parents[1] / "experiments").glob("**/*.yaml"))
-ARCHITECTURES = [next(iter(family.presets)) for family in FAMILIES.values()]
+# One architecture of each family, and a task for it.
+ARCHITECTURES = {next(iter(family.presets)): next(iter(family.tasks), "classification") for family in FAMILIES.values()}
 
 
 def test_round_trip():
@@ -172,8 +173,8 @@ PYTHON = re.compile(
 )
 FIELDS = {
     f"{arch}: {group}.{name}": (kind, group, name)
-    for arch in ARCHITECTURES
-    for group, kind in {**kinds(arch, "classification"), "evaluation": EvaluationOptions}.items()
+    for arch, task in ARCHITECTURES.items()
+    for group, kind in {**kinds(arch, task), "evaluation": EvaluationOptions}.items()
     for name in fields_of(kind)
 }  # fmt: skip
 

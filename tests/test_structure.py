@@ -13,6 +13,7 @@ NAMES = {
     "san": re.compile(r"(?<![a-zA-Z])san(?![a-z])|SAN"),
     "mutualnet": re.compile(r"mutualnet", re.IGNORECASE),
     "ranet": re.compile(r"ranet", re.IGNORECASE),
+    "scalenas": re.compile(r"scalenas", re.IGNORECASE),
     "classification": re.compile(r"classification", re.IGNORECASE),
 }
 # Rooms of a family or a task, and the places outside of them that may name it.
@@ -21,6 +22,7 @@ ROOMS = {
     "san": ("tfres/models/san/", "tfres/families/san.py", "tfres/convert/san.py"),
     "mutualnet": ("tfres/models/mutualnet/", "tfres/families/mutualnet.py", "tfres/convert/mutualnet.py"),
     "ranet": ("tfres/models/ranet/", "tfres/families/ranet.py", "tfres/convert/ranet.py"),
+    "scalenas": ("tfres/models/scalenas/", "tfres/families/scalenas.py", "tfres/convert/scalenas.py"),
     "classification": ("tfres/tasks/classification/",),
 }
 TABLES = {
@@ -38,6 +40,7 @@ ELSEWHERE = {
     "san": TABLES,
     "mutualnet": {**TABLES, **OPTIONS},
     "ranet": {**TABLES, **OPTIONS},
+    "scalenas": TABLES,
     "classification": {
         "tfres/tasks/__init__.py": "the table of tasks",
         "tfres/families/recipes.py": "the task of a recipe that says nothing",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tfres.cli import Parser, numbers, options_of, run_main
+from tfres.cli import Parser, numbers, options_of, resolutions, run_main
 from tfres.errors import RecipeError
 from tfres.recipe import EvaluationOptions
 
@@ -28,7 +28,7 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = make_parser().parse_args(argv)
-    sizes, widths = numbers(int, arguments.size, "size"), numbers(float, arguments.width, "width")
+    sizes, widths = resolutions(arguments.size), numbers(float, arguments.width, "width")
     options = options_of(arguments, "evaluation", EvaluationOptions)
 
     from tfres.evaluation.report import show_table

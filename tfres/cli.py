@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TextIO
 
 from tfres.errors import CheckpointError, DataError, RecipeError, UsageError, WorkerLost
-from tfres.recipe import build, describe, read_text
+from tfres.recipe import build, check, describe, read_text
 from tfres.recipe.values import fields_of, words
+from tfres.settings import Resolution, Setting
 
 WRONG_USAGE, FAILURE, INTERRUPTED = 2, 1, 130
 MOST_SETTINGS = 4096
@@ -114,6 +115,24 @@ def numbers(kind: Callable[[str], float], texts: Sequence[str] | None, name: str
         found += [round(low + i * step, 10) for i in range(count)] + ([high] if low + (count - 1) * step < high - 1e-9 else [])
     if len(set(found)) < len(found):
         raise RecipeError(f"`{name}` must be distinct. Received: {' '.join(texts)}.")
+    return found
+
+
+def resolutions(texts: Sequence[str] | None, name: str = "size") -> list[Resolution] | None:
+    """Sides in pixels, ranges of them `low:high:step`, and pairs of height and width such as 360x480, of an option.
+
+    Raises:
+        RecipeError: something else, too many, or one of them twice.
+    """
+    if texts is None:
+        return None
+    pairs = [text for text in texts if re.fullmatch(r"[0-9]+x[0-9]+", text)]
+    try:
+        read = {text: Setting.parse(text).resolution for text in pairs}
+    except ValueError as error:
+        raise RecipeError(f"`{name}` must be resolutions in pixels. {error}") from error
+    found = [resolution for text in texts for resolution in ([read[text]] if text in read else numbers(int, [text], name))]
+    check(len({*found}) == len(found) <= MOST_SETTINGS, name, f"distinct, and at most {MOST_SETTINGS}", " ".join(texts))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tfres.cli import Parser, given_fields, numbers, options_of, run_main
+from tfres.cli import Parser, given_fields, numbers, options_of, resolutions, run_main
 from tfres.recipe import EvaluationOptions, PolicyOptions
 from tfres.settings import INFERENCE
 
@@ -14,7 +14,7 @@ def make_parser() -> Parser:
     """The parser."""
     parser = Parser("evaluate", "--run runs/latest --size 24", description="Accuracy of a trained run on validation pictures.")
     parser.add_argument("--run", default="runs/latest", help="folder of the run")
-    sizes = "resolutions in pixels or ranges low:high:step; default all of the run (with --inference every eighth between)"
+    sizes = "resolutions in pixels, 360x480 (height x width), low:high:step; default all (--inference: every eighth between)"
     parser.add_argument("--size", nargs="+", help=sizes)
     widths = "networks of several widths: widths or ranges low:high:step, at every resolution; they are calibrated"
     parser.add_argument("--width", nargs="+", help=widths)
@@ -39,7 +39,7 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = make_parser().parse_args(argv)
-    sizes, widths = numbers(int, arguments.size, "size"), numbers(float, arguments.width, "width")
+    sizes, widths = resolutions(arguments.size), numbers(float, arguments.width, "width")
     options = options_of(arguments, "evaluation", EvaluationOptions)
 
     from tfres.evaluation.report import show_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from tfres.cli import Parser, numbers, run_main
+from tfres.cli import Parser, resolutions, run_main
 from tfres.deploy.forms import FORMS, PRECISIONS
 from tfres.errors import RecipeError
 from tfres.files import checked_name
@@ -31,7 +31,7 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = make_parser().parse_args(argv)
-    sizes = numbers(int, arguments.size, "size")
+    sizes = resolutions(arguments.size)
     if None not in (sizes, arguments.settings):
         raise RecipeError("Give --size or --settings.")
     checked_name("name", "run" if arguments.name is None else arguments.name)

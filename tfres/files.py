@@ -64,6 +64,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write bytes, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write a JSON document, whole or not at all.
 

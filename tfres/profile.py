@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tfres.cli import Parser, numbers, run_main, whole
+from tfres.cli import Parser, resolutions, run_main, whole
 from tfres.errors import RecipeError
+from tfres.families.recipes import DEFAULT_TASK
 
 
 def make_parser() -> Parser:
@@ -18,6 +19,7 @@ def make_parser() -> Parser:
     parser = Parser("profile", "--run runs/latest --batch 8 --threads 1", description=text)
     parser.add_argument("--run", help="folder of the run; default runs/latest, unless --arch is given")
     parser.add_argument("--arch", help="instead of a run: a network with random weights")
+    parser.add_argument("--task", help=f"with --arch: what it is for (default {DEFAULT_TASK})")
     parser.add_argument("--size", nargs="+", help="with --arch: resolutions in pixels; default the network's")
     parser.add_argument("--batch", type=whole, default=1, help="images per call; with 1 the run's table takes the figures")
     parser.add_argument("--threads", type=whole, help="threads of one operation; default all cores")
@@ -29,16 +31,16 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = make_parser().parse_args(argv)
-    if (arguments.arch and arguments.run) or (arguments.size and not arguments.arch):
-        raise RecipeError("`arch` (with `size`) stands instead of `run`. Received both.")
-    sizes = numbers(int, arguments.size, "size")
+    if (arguments.arch and arguments.run) or ((arguments.size or arguments.task) and not arguments.arch):
+        raise RecipeError("`arch` (with `size` and `task`) stands instead of `run`. Received both.")
+    sizes = resolutions(arguments.size)
 
     from tfres.evaluation.profiling import profile_architecture, profile_run, set_threads
     from tfres.evaluation.report import show_table
 
     set_threads(arguments.threads)
     if arguments.arch:
-        table = profile_architecture(arguments.arch, sizes, arguments.batch, arguments.repeats)
+        table = profile_architecture(arguments.arch, sizes, arguments.batch, arguments.repeats, arguments.task)
     else:
         table = profile_run(arguments.run or "runs/latest", arguments.batch, arguments.repeats)
     if arguments.json:

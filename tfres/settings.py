@@ -95,7 +95,7 @@ class Setting:
 
     @classmethod
     def parse(cls, value: object) -> Setting:
-        """A setting from its printed form, from a resolution (a number, its digits or a pair) or from a setting.
+        """A setting from its printed form, from a resolution (a number, a pair, or its text: "360x480") or from a setting.
 
         Raises:
             ValueError: the value is not a setting.
@@ -106,7 +106,7 @@ class Setting:
             return cls(resolution=value)
         fields = {}
         for part in value.split("-") if isinstance(value, str) else [""]:
-            part = f"r{part}" if part == value and re.fullmatch(_NUMBER, part) else part
+            part = f"r{part}" if part == value and re.fullmatch(f"{_NUMBER}(x{_NUMBER})?", part) else part
             matches = [(axis, form.fullmatch(part)) for axis, form in _PARTS.items()]
             axis, match = next(((axis, match) for axis, match in matches if match), (None, None))
             if axis is None or axis in fields:
@@ -137,10 +137,18 @@ class Private:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def next_smaller(trained: Iterable[int], resolution: int) -> int:
+Resolution = int | tuple[int, int]
+
+
+def mean_side(resolution: Resolution) -> float:
+    """Side in pixels of the square that has as many pixels."""
+    return resolution if isinstance(resolution, int) else math.sqrt(resolution[0] * resolution[1])
+
+
+def next_smaller(trained: Iterable[Resolution], resolution: Resolution) -> Resolution:
     """The trained resolution whose norms a resolution without its own uses: the next smaller one, else the smallest."""
-    trained = list(trained)
-    return max((r for r in trained if r <= resolution), default=min(trained))
+    trained, most = list(trained), mean_side(resolution)
+    return max((r for r in trained if mean_side(r) <= most), default=min(trained, key=mean_side), key=mean_side)
 
 
 def _is_whole(value: object) -> bool:

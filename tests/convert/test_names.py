@@ -54,7 +54,7 @@ def test_one_signature():
         module = load_family(family)
         first, *others = inspect.signature(module.names).parameters
         assert first == "arch" and set(module.OPTIONS) <= set(others) or others == ["options"]
-        assert module.FAMILY in ("rsnet", "san", "mutualnet", "ranet")
+        assert module.FAMILY in ("rsnet", "san", "mutualnet", "ranet", "scalenas")
 
 
 def test_names_of_pretrained_weights():

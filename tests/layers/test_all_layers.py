@@ -22,6 +22,7 @@ from tfres.layers import (
     MetaDepthwiseConv2D,
     MultiResolutionCrop,
     PackedBatchNorm,
+    SharedBatchNorm,
     SlimChannels,
     SlimmableBatchNorm,
     SlimmableConv2D,
@@ -59,6 +60,7 @@ CASES = {
     "meta depthwise": Case(lambda **k: MetaDepthwiseConv2D(3, encodings=ENCODINGS, weight_bits=2, **k), IMAGE),
     "norm": Case(lambda **k: SwitchableBatchNorm(NAMES, momentum=0.8, gamma_initializer="zeros", **k), IMAGE),
     "synchronised norm": Case(lambda **k: SwitchableBatchNorm(NAMES, synchronised=True, **k), IMAGE),
+    "shared norm": Case(lambda **k: SharedBatchNorm(["r1"], momentum=0.8, **k), IMAGE),
     "stacked norm": Case(lambda **k: StackedBatchNorm(NAMES, 1e-4, **k), IMAGE, number=True, trains=False),
     "slim conv": Case(
         lambda **k: SlimmableConv2D(SLIM, 3, weight_bits=2, activation="relu", **k), _of_width("w1"), WIDTHS, inputs=_of_width
@@ -127,6 +129,7 @@ def _refused(make, name, values):
         (FixedLevels, "bits", (*BAD, 32)),
         (lambda v: WeightQuantizer(2, fan_out=v), "fan_out", BAD[:-1]),
         (SwitchableBatchNorm, "settings", ([], "r2", 3, ["r1", "r1"], None)),
+        (SharedBatchNorm, "settings", ("r2", 3, ["r1", "r1"], ["all"], None)),
         (lambda v: SwitchableBatchNorm(["r1"], momentum=v), "momentum", (-1, 1.5, "x", float("nan"), None)),
         (lambda v: SwitchableBatchNorm(["r1"], epsilon=v), "epsilon", (0, -1, "x", float("nan"), float("inf"))),
         (lambda v: SwitchableBatchNorm(["r1"], synchronised=v), "synchronised", (1, "x", None)),

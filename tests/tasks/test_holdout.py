@@ -7,8 +7,8 @@ import pytest
 
 from tests.data.pictures import picture_record, write_pictures, write_shard
 from tests.tasks.helpers import opened, options, take
+from tfres.data.holdout import held_out
 from tfres.errors import DataError, SourceError
-from tfres.tasks.classification.holdout import held_out
 from tfres.tasks.classification.prepare import prepare
 from tfres.tasks.classification.source import open_source
 from tfres.tasks.classification.splits import ArraySplit, read_all

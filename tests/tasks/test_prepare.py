@@ -6,8 +6,8 @@ import pytest
 
 from tests.data.test_decoding import _BAD as PICTURES
 from tfres import prepare as verb
+from tfres.data import shards as module
 from tfres.errors import DataError, SourceError
-from tfres.tasks.classification import prepare as module
 from tfres.tasks.classification.prepare import prepare
 
 

@@ -24,5 +24,5 @@ class PatchesData(DataOptions):
         super().__post_init__()
         require_whole("side", self.side, 4, 512, optional=True)
 
-    def sized(self, largest: int) -> PatchesData:
-        return dataclasses.replace(self, side=self.side or largest)
+    def sized(self, resolutions, usual):
+        return dataclasses.replace(self, side=self.side or max(*resolutions, usual))

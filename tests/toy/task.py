@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfres.data import batching
-from tfres.errors import DataError, SourceError
+from tfres.errors import DataError, RecipeError, SourceError
 from tfres.settings import Setting
 
 COLOURS = ("red", "green", "blue")
@@ -166,7 +166,13 @@ class Patches:
             distance -= tf.stop_gradient(tf.nn.sigmoid_cross_entropy_with_logits(targets, teacher / temperature))
         return tf.reduce_mean(distance)
 
-    def metrics(self):
+    def looking(self, run, looks):
+        raise RecipeError(f"Patches are looked at once. Received: {looks}.")
+
+    def drawing(self, source):
+        return None
+
+    def metrics(self, source=None):
         return Exactness()
 
     def confidence(self, outputs, score, temperature=1.0):
@@ -180,6 +186,9 @@ class Patches:
     def correct(self, outputs, targets):
         return tf.reduce_all((outputs > 0) == (targets > 0.5), 1)
 
-    def answer(self, outputs):
+    def aligned(self, outputs):
+        return list(outputs)
+
+    def answer(self, outputs, sides=None):
         probabilities = tf.nn.sigmoid(tf.cast(outputs, tf.float32))
         return {"probabilities": probabilities, "present": tf.cast(probabilities > 0.5, tf.int32)}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
-FAMILIES = ("rsnet", "rsnet_quant", "san", "mutualnet", "ranet")
+FAMILIES = ("rsnet", "rsnet_quant", "san", "mutualnet", "ranet", "scalenas")
 
 __all__ = ["FAMILIES", "from_reference", "load_family", "names"]
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfres.recipe import check
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tfres.settings import Resolution
 
 # Mean and deviation of ImageNet's RGB pixels in [0, 1].
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -87,8 +92,13 @@ class DataOptions:
             check(valid, "service", "an address of the form grpc://host:port", self.service)
         check(self.cache is None or (isinstance(self.cache, str) and bool(self.cache)), "cache", "a folder", self.cache)
 
-    def sized(self, largest: int) -> DataOptions:
-        """The options for networks whose pictures are at most `largest` pixels wide."""
+    def sized(self, resolutions: Sequence[Resolution], usual: int) -> DataOptions:
+        """The options for a network.
+
+        Args:
+            resolutions: of its pictures, the largest first: sides, or pairs of height and width.
+            usual: largest side of its architecture.
+        """
         return self
 
     def resolved(self, source: Any) -> DataOptions:

@@ -8,7 +8,7 @@ import json
 import pathlib
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -177,9 +177,19 @@ def parse(serialized: tf.Tensor, schema: Schema) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def read(path: str, schema: Schema) -> Iterator[tuple[int, bytes | None, int | None, str | None]]:
-    """`(number, picture bytes, stored label, fault)` of every record; where a fault is told, bytes and label are None.
+    """`(number, picture bytes, stored label, fault)` of every record; see `read_features`."""
+    for number, values, fault in read_features(path, {schema.image: "bytes_list", schema.label: "int64_list"}):
+        yield number, *(values or (None, None)), fault
+
+
+def read_features(path: str, kinds: Mapping[str, str]) -> Iterator[tuple[int, list | None, str | None]]:
+    """`(number, values, fault)` of every record; where a fault is told, there are no values.
 
     A damaged file ends with a fault: nothing behind the damage can be found.
+
+    Args:
+        path: of the file.
+        kinds: name of a feature with one value -> "bytes_list" or "int64_list".
     """
     number, serialized = 0, iter(tf.data.TFRecordDataset(path))
     while True:
@@ -188,23 +198,24 @@ def read(path: str, schema: Schema) -> Iterator[tuple[int, bytes | None, int | N
         except StopIteration:
             return
         except tf.errors.OpError as error:
-            yield number, None, None, f"the file cannot be read any further ({reason(error)})"
+            yield number, None, f"the file cannot be read any further ({reason(error)})"
             return
-        yield number, *_fields(record, schema)
+        yield number, *_fields(record, kinds)
         number += 1
 
 
-def _fields(record: bytes, schema: Schema) -> tuple[bytes | None, int | None, str | None]:
+def _fields(record: bytes, kinds: Mapping[str, str]) -> tuple[list | None, str | None]:
     try:
         features = tf.train.Example.FromString(record).features.feature
     except DecodeError:
-        return None, None, "no tf.train.Example"
+        return None, "no tf.train.Example"
     values = []
-    for name, kind, called in ((schema.image, "bytes_list", "bytes"), (schema.label, "int64_list", "whole number")):
+    for name, kind in kinds.items():
         if name not in features:
-            return None, None, f"it has no feature {name}"
+            return None, f"it has no feature {name}"
         found = getattr(features[name], kind).value
         if len(found) != 1:
-            return None, None, f"its feature {name} must be one {called} value"
+            called = "bytes" if kind == "bytes_list" else "whole number"
+            return None, f"its feature {name} must be one {called} value"
         values.append(found[0])
-    return *values, None
+    return values, None

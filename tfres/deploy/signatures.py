@@ -62,7 +62,7 @@ def chosen_settings(network: Network, settings: Sequence[Setting | str | int] | 
     """
     if settings is not None and not [*settings]:
         raise ExportError(f"`settings` must name a setting, or be None for all. Received: settings={settings!r}.")
-    return sorted({network.resolve(setting) for setting in settings or network.settings}, reverse=True)
+    return network.largest_first({network.resolve(setting) for setting in settings or network.settings})
 
 
 def only_resolutions(settings: Sequence[Setting]) -> bool:
@@ -87,23 +87,34 @@ class _Served:
         self._task = task
         self._bodies = {}
 
-    def answer(self, images: tf.Tensor, at: At, count: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the task answers for the first `count` of normalised images at `at`, whose given fields are tensors."""
-        given = {field.name: getattr(at, field.name) for field in dataclasses.fields(at)}
+    def answer(self, images: tf.Tensor, at: At, count: tf.Tensor, sides: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the task answers for the first `count` of normalised images at `at`.
+
+        Args:
+            images: normalised.
+            at: its given fields, but the setting, are tensors.
+            count: how many pictures there are.
+            sides: height and width of the pictures as they came.
+        """
+        given = {field.name: getattr(at, field.name) for field in dataclasses.fields(at) if field.name != "setting"}
         given = {name: tf.convert_to_tensor(value) for name, value in given.items() if value is not None}
-        kind = tuple((name, value.dtype, *value.shape) for name, value in given.items())
+        kind = (at.setting, *((name, value.dtype, *value.shape) for name, value in given.items()))
         if kind not in self._bodies:
             pictures = tf.TensorSpec([None, None, None, 3], self.network.compute_dtype)
             specs = {name: tf.TensorSpec.from_tensor(value, name) for name, value in given.items()}
 
-            @tf.function(input_signature=[pictures, specs, tf.TensorSpec([], tf.int32)], autograph=False)
-            def body(images: tf.Tensor, given: dict[str, tf.Tensor], count: tf.Tensor) -> dict[str, tf.Tensor]:
+            numbers = [tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int32)]
+
+            @tf.function(input_signature=[pictures, specs, *numbers], autograph=False)
+            def body(
+                images: tf.Tensor, given: dict[str, tf.Tensor], count: tf.Tensor, sides: tf.Tensor
+            ) -> dict[str, tf.Tensor]:
                 outputs = self.network.run(images, dataclasses.replace(at, **given))
                 outputs = tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
-                return {name: output[:count] for name, output in self._task.answer(outputs).items()}
+                return {name: output[:count] for name, output in self._task.answer(outputs, sides).items()}
 
             self._bodies[kind] = body
-        return self._bodies[kind](tf.cast(images, self.network.compute_dtype), given, count)
+        return self._bodies[kind](tf.cast(images, self.network.compute_dtype), given, count, sides)
 
 
 class _Point(NamedTuple):
@@ -134,7 +145,7 @@ def _of_points(points: dict[Setting, _Point], task: Task, any_side: bool) -> Sig
         network = point.served.network
         # A setting's own side has its shares alone: so that one body serves `serve_any` and the others.
         at = network.shares(tf.constant(point.setting.resolution)) if any_side else network.at(point.setting)
-        return point.served.answer(resized, at, count)
+        return point.served.answer(resized, at, count, tf.shape(images)[1:3])
 
     def of_setting(point: _Point) -> Callable[..., dict]:
         signature = tf.function(lambda images: at_setting(point, images), input_signature=[PICTURES], autograph=False)
@@ -148,7 +159,9 @@ def _of_points(points: dict[Setting, _Point], task: Task, any_side: bool) -> Sig
         wanted = f"`images` must be square with a side from {low} to {high} pixels. Received (height, width):"
         with tf.control_dependencies([asserted(fits, wanted, height, width)]):
             images, count = some(tf.identity(images))
-        return largest.served.answer(task.normalised(images), largest.served.network.shares(height), count)
+        return largest.served.answer(
+            task.normalised(images), largest.served.network.shares(height), count, tf.shape(images)[1:3]
+        )
 
     made = {f"serve_{setting}": of_setting(point) for setting, point in points.items()}
     made["serving_default"] = next(iter(made.values()))

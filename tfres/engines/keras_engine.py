@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tfres.engines.optimizer import MomentumSGD
+from tfres.engines.optimizer import make_optimizer
 from tfres.engines.progress import Progress
 from tfres.engines.steps import Step
 from tfres.engines.strategies import make_strategy
@@ -32,12 +32,13 @@ class TrainingModel(tf.keras.Model):
         super().__init__()
         training = plan.recipe.training
         self.network = plan.build()
-        self._step = Step(self.network, plan.task, plan.objective(), training.low_memory, training.accumulate)
+        objective = plan.objective().ready(plan.steps_per_epoch)
+        self._step = Step(self.network, plan.task, objective, training.low_memory, training.accumulate)
         self._decay = training.ema
-        self.sgd = MomentumSGD(plan.rate(plan.first_step), training.momentum, training.nesterov)
-        self.sgd.build(self.network.trainable_variables)
+        self.own = make_optimizer(training, plan.rate(plan.first_step), plan.first_step)
+        self.own.build(self.network.trainable_variables)
         scaled = training.precision == "mixed_float16"
-        self.compile(optimizer=tf.keras.mixed_precision.LossScaleOptimizer(self.sgd) if scaled else self.sgd)
+        self.compile(optimizer=tf.keras.mixed_precision.LossScaleOptimizer(self.own) if scaled else self.own)
         self.distribute_reduction_method = "first"  # the terms are means over replicas already
         self.global_step = tf.Variable(plan.first_step, dtype=tf.int64, trainable=False, name="global_step")
         averaged = [] if training.ema is None else [weight for weight in self.network.weights if _is_averaged(weight)]
@@ -55,9 +56,10 @@ class TrainingModel(tf.keras.Model):
         """All variables that a checkpoint holds, by name."""
         trainable = self.network.trainable_variables
         names = {variable_name(variable): variable for variable in self.network.weights}
-        names |= {variable_name(v) + checkpoints.SLOT: b for v, b in zip(trainable, self.sgd.buffers, strict=True)}
+        for end, buffers in self.own.slots.items():
+            names |= {variable_name(v) + end: b for v, b in zip(trainable, buffers, strict=True)}
         names |= {variable_name(v) + checkpoints.AVERAGE: a for v, a in self.averages()}
-        if self.optimizer is not self.sgd:
+        if self.optimizer is not self.own:
             state = self.optimizer._loss_scale._weights
             names |= {f"{checkpoints.LOSS_SCALE}{name}": variable for (name, _), variable in state.items()}
         return {**names, "global_step": self.global_step}
@@ -69,8 +71,9 @@ class TrainingModel(tf.keras.Model):
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         variables = self.network.trainable_variables
-        scaled = self.optimizer is not self.sgd
-        terms, grads, scope = self._step.compute(data, *([self.optimizer.get_scaled_loss] if scaled else []))
+        scaled = self.optimizer is not self.own
+        batch = {**data, "step": self.global_step.value()}
+        terms, grads, scope = self._step.compute(batch, *([self.optimizer.get_scaled_loss] if scaled else []))
         pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
         if scaled:
             unscaled = self.optimizer.get_unscaled_gradients([g for g, _ in pairs])
@@ -79,7 +82,8 @@ class TrainingModel(tf.keras.Model):
         if context.num_replicas_in_sync > 1:
             pairs = [(g / context.num_replicas_in_sync, v) for g, v in pairs]
             terms = context.all_reduce("MEAN", terms)
-        self.optimizer.apply_gradients(pairs)
+        with self.own.only(self._step.running(scope)):
+            self.optimizer.apply_gradients(pairs)
         scope.apply()
         for weight, average in self.averages():
             average.assign(self._decay * average + (1 - self._decay) * weight.value())
@@ -108,7 +112,7 @@ class _Bookkeeping(tf.keras.callbacks.Callback):
         self.saver = checkpoints.make_saver(self.model.checkpointed(), folder, self.plan.recipe.training.keep_checkpoints)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self.model.sgd.learning_rate = self.plan.rate(self.step)
+        self.model.own.learning_rate = self.plan.rate(self.step)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.step += 1

@@ -19,6 +19,7 @@ from tfres.families.recipes import family_of
 from tfres.models.weights import load_weights, weights_by_name
 from tfres.recipe import learning_rate
 from tfres.run import checkpoints
+from tfres.settings import Setting
 
 if TYPE_CHECKING:
     from tfres.evaluation.evaluator import Evaluator
@@ -68,7 +69,7 @@ class Plan:
     @property
     def sizes(self) -> list[Any]:
         """Sizes of pictures that a step makes."""
-        return list(self.recipe.model.resolutions)
+        return [Setting.parse(size).resolution for size in self.recipe.model.resolutions]
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -149,7 +150,7 @@ def initial_network(recipe: Recipe, build: Callable[[], Network]) -> Network:
     tf.keras.utils.set_random_seed(recipe.training.seed)
     network = build()
     if recipe.training.load is not None:
-        load_weights(network, checkpoints.find_checkpoint(recipe.training.load))
+        load_weights(network, checkpoints.find_checkpoint(recipe.training.load), network.leaves_out)
     elif recipe.training.init is not None:
         family_of(recipe).pretrained_module(recipe.training.init).load(network, recipe.data.cache)
     return network

@@ -67,6 +67,8 @@ class Progress:
         shown = "  ".join(f"{name} {values[score]:.3f}" for name, values in results.items())
         if self._plan.writes:
             self._bar.write(f"epoch {number // self._plan.steps_per_epoch}: {score} {shown}", file=self._bar.fp)
+            if self._plan.recipe.training.select == "best":
+                self._plan.run.keep_best(number, sum(values[score] for values in results.values()) / len(results))
         self._since = time.perf_counter()
 
     def close(self) -> None:

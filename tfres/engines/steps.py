@@ -39,7 +39,8 @@ class Step:
         """Terms, gradients and statistics of a batch; nothing is changed.
 
         Args:
-            batch: `images`, `targets`, `draws` and `shared` of the task's pipeline.
+            batch: `images`, `targets`, `draws` and `shared` of the task's pipeline; `step`, its number, where the objective
+                counts them.
             scale: function of the loss (loss scaling).
 
         Returns:
@@ -49,8 +50,8 @@ class Step:
         one = self._one_setting_at_a_time if self.low_memory else self._all_settings
         if self.accumulate == 1:
             return one(batch, scale)
-        pieces = {name: tf.split(tensor, self.accumulate) for name, tensor in batch.items() if name != "shared"}
-        shared = {"shared": batch["shared"]} if "shared" in batch else {}
+        shared = {name: batch[name] for name in ("shared", "step") if name in batch}
+        pieces = {name: tf.split(tensor, self.accumulate) for name, tensor in batch.items() if name not in shared}
         results, last = [], []
         for number in range(self.accumulate):
             with tf.control_dependencies(last):
@@ -66,12 +67,17 @@ class Step:
     def terms(self, batch: Mapping[str, Any]) -> tuple[dict[str, tf.Tensor], StepScope]:
         """Loss terms of a batch and the scope with the statistics."""
         inputs, targets = self.task.prepare(batch, self._sizes(), training=True)
+        more = {"step": batch.get("step", 0)} if self.objective.counts_steps else {}
         with StepScope() as scope:
-            terms = self.objective(self.network, inputs, targets, self.task, batch.get("shared")).terms
+            terms = self.objective(self.network, inputs, targets, self.task, batch.get("shared"), **more).terms
         return terms, scope
 
+    def running(self, scope: StepScope) -> dict[Any, tf.Tensor]:
+        """Weights (by `ref()`) that move only where a tensor is true."""
+        return {} if self.objective.decays_inactive else scope.running()
+
     def _sizes(self) -> list[Any]:
-        return list(self.network.options.resolutions)
+        return self.network.options.sizes
 
     def _all_settings(self, batch: Mapping[str, Any], scale: Scale) -> Computed:
         """All settings in one forward and one backward pass."""
@@ -145,10 +151,12 @@ def training_step(
     """
     before = {variable.name: tf.identity(variable.value()) for variable in network.weights}
     variables = network.trainable_variables
-    terms, grads, scope = Step(network, task, objective).compute(batch)
+    step = Step(network, task, objective)
+    terms, grads, scope = step.compute(batch)
     pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
     optimizer.build(variables)
-    optimizer.apply_gradients(pairs)
+    with optimizer.only(step.running(scope)):
+        optimizer.apply_gradients(pairs)
     scope.apply()
     gradients = {v.name.removesuffix(":0"): tf.convert_to_tensor(g) for g, v in pairs}
     updates = {v.name.removesuffix(":0"): v.value() - before[v.name] for v in network.weights}

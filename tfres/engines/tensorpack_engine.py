@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -19,6 +19,7 @@ from tensorpack.train import SimpleTrainer, SyncMultiGPUTrainerParameterServer
 from tensorpack.utils import logger as tensorpack_logger
 
 from quant import StepScope
+from tfres.engines.optimizer import adam_values
 from tfres.engines.progress import Progress
 from tfres.engines.steps import Step
 from tfres.models.weights import variable_name
@@ -37,7 +38,8 @@ def run(plan: Plan) -> None:
         trainer, network = build(plan)
         progress = Progress(plan)
         callbacks = [
-            _Rate("learning_rate", plan),
+            _Rate("learning_rate", plan.rate),
+            *([_Rate(checkpoints.ADAM_STEP, lambda step: step + 1)] if plan.recipe.training.optimizer == "adam" else []),
             _Report(network.term_fetches(), plan.first_step, progress),
             _Saver(plan),  # before validation, which may meet a bad picture
             _Validation(plan, network, progress),
@@ -120,6 +122,9 @@ class _Network(ModelDesc):
     def optimizer(self) -> tf1.train.Optimizer:
         training = self.plan.recipe.training
         rate = tf1.get_variable("learning_rate", initializer=self.plan.rate(self.plan.first_step), trainable=False)
+        if training.optimizer == "adam":
+            first = float(self.plan.first_step + 1)
+            return _Adam(rate, training.momentum, tf1.get_variable(checkpoints.ADAM_STEP, initializer=first, trainable=False))
         return tf1.train.MomentumOptimizer(rate, training.momentum, use_nesterov=training.nesterov)
 
     def term_fetches(self) -> dict[str, tf.Tensor]:
@@ -127,15 +132,35 @@ class _Network(ModelDesc):
         return {name: tf.add_n([terms[name] for terms in self.terms]) / len(self.terms) for name in self.terms[0]}
 
 
-class _Rate(HyperParamSetter):
-    """Sets the learning rate before every step."""
+class _Adam(tf1.train.Optimizer):
+    """`tfres.engines.optimizer.Adam` in a graph; `step` is a variable that counts from 1."""
 
-    def __init__(self, name: str, plan: Plan) -> None:
+    def __init__(self, rate: tf.Variable, momentum: float, step: tf.Variable) -> None:
+        super().__init__(use_locking=False, name="Adam")
+        self._rate, self._momentum, self._step = rate, momentum, step
+
+    def _create_slots(self, var_list: list[tf.Variable]) -> None:
+        for variable in var_list:
+            for name in ("mean", "square"):
+                self._zeros_slot(variable, name, self._name)
+
+    def _resource_apply_dense(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Operation:
+        slots = (self.get_slot(variable, name) for name in ("mean", "square"))
+        step = tf.cast(self._step, variable.dtype.base_dtype)
+        values = adam_values(variable, *slots, gradient, self._rate, self._momentum, step)
+        with tf.control_dependencies([value for _, value in values]):
+            return tf.group(*(target.assign(value) for target, value in values))
+
+
+class _Rate(HyperParamSetter):
+    """Sets a variable before every step, such as the learning rate, by a function of the step."""
+
+    def __init__(self, name: str, of: Callable[[int], float]) -> None:
         super().__init__(name)
-        self._plan = plan
+        self._of = of
 
     def _get_value_to_set(self) -> float:
-        return self._plan.rate(self.global_step)
+        return self._of(self.global_step)
 
     def _trigger_step(self) -> None:
         self._trigger()

@@ -22,8 +22,8 @@ BATCHES = 16
 def calibrate(network: Network, batches: Iterable[tf.Tensor]) -> int:
     """Set the moving means and variances of a network's norms to what they are on the given pictures.
 
-    Both become the mean over batches, weighted by batch size, of the batch means and the unbiased batch variances; gamma,
-    beta and quantizers' bases stay. (SAN's and MutualNet's rule.)
+    Both become the mean over batches, weighted by batch size, of the batch means and the batch variances (unbiased, but where
+    a norm says otherwise); gamma, beta and quantizers' bases stay.
 
     Args:
         network: built, of one setting (see `Network.materialize`).
@@ -45,7 +45,7 @@ def calibrate(network: Network, batches: Iterable[tf.Tensor]) -> int:
             network(images, setting=setting, training=True)
         norms = [(layer, records) for layer, records in scope.records() if isinstance(layer, SwitchableBatchNorm)]
         layers[:] = [layer for layer, _ in norms]
-        return [list(records[0].statistics[:2]) for _, records in norms]
+        return [layer.calibrated(records[0].statistics) for layer, records in norms]
 
     sums, seen, traced = None, 0, None
     for images in batches:

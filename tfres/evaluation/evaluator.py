@@ -40,20 +40,22 @@ class Evaluator:
         """
         self._metrics = {}
         with self.task.explained(self.source):
-            for batch in self.task.evaluation_batches(self.source, self._sizes):
-                for name, measured in self._measure(batch).items():
-                    self._metrics.setdefault(name, self.task.metrics()).add(measured)
+            batches = self.task.evaluation_batches(self.source, self._sizes)
+            if self._traced is None:
+                specs = tf.nest.map_structure(_of_any_batch, batches.element_spec)
+                self._traced = tf.function(self._measured, autograph=False).get_concrete_function(specs)
+            for batch in batches:
+                for name, measured in self._traced(batch).items():
+                    self._metrics.setdefault(name, self.task.metrics(self.source)).add(measured)
         return {name: metrics.result() for name, metrics in self._metrics.items()}
-
-    def _measure(self, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        if self._traced is None:
-            specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), batch)
-            self._traced = tf.function(self._measured, autograph=False).get_concrete_function(specs)
-        return self._traced(batch)
 
     def _measured(self, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         inputs, targets = self.task.prepare(batch, self._sizes, training=False)
-        return {name: self.task.metrics().measure(z, targets) for name, z in self._answers(inputs).items()}
+        return {name: self.task.metrics(self.source).measure(z, targets) for name, z in self._answers(inputs).items()}
+
+
+def _of_any_batch(spec: tf.TensorSpec) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *spec.shape[1:]], spec.dtype)
 
 
 def trained_evaluator(network: Network, task: Task, source: Source, objective: Objective) -> Evaluator:
@@ -62,11 +64,16 @@ def trained_evaluator(network: Network, task: Task, source: Source, objective: O
 
     def answers(inputs: Mapping[Any, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = network.forward(inputs, settings, training=False)
-        return {str(setting): z for setting, z in outputs.items()} | objective.combined(network, outputs)
+        return {str(setting): z for setting, z in outputs.items()} | objective.combined(network, outputs, task)
 
     return Evaluator(task, source, map(network.size, settings), answers)
 
 
 def metric_names(results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Flat names for logs: `validation_top1_r32`."""
-    return {f"validation_{key}_{name}": value for name, values in results.items() for key, value in values.items()}
+    """Flat names for logs: `validation_top1_r32`; values that are mappings are left out."""
+    return {
+        f"validation_{key}_{name}": value
+        for name, values in results.items()
+        for key, value in values.items()
+        if not isinstance(value, Mapping)
+    }

@@ -57,7 +57,7 @@ def forms(network: Network, settings: Iterable[Setting], privates: Mapping[Setti
 def cost_of(network: Network, setting: Setting, form: Network) -> dict[str, int]:
     """The costs of a setting by name, counted on its form (see `forms`)."""
     own = form.cost(setting if form is network else None)
-    return {**dataclasses.asdict(own), **(network.more_costs(setting) if setting in network.settings else {})}
+    return {**dataclasses.asdict(own), **network.more_costs(setting)}
 
 
 def served_calls(forms: Mapping[Setting, Network], task: Task, batch: int = 1) -> dict[str, Callable[[], Any]]:
@@ -84,7 +84,7 @@ def _served_call(served: ServedNetwork, setting: Setting, task: Task, batch: int
     @tf.function(input_signature=[tf.TensorSpec([batch, height, width, 3], tf.uint8)], autograph=False)
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, _ = task.prepare({"images": {size: images}}, [size], training=False)
-        return task.answer(served.run(tf.cast(inputs[size], served.compute_dtype), at))
+        return task.answer(served.run(tf.cast(inputs[size], served.compute_dtype), at), tf.constant([height, width]))
 
     concrete, images = answer.get_concrete_function(), tf.zeros([batch, height, width, 3], tf.uint8)
     return lambda: [value.numpy() for value in concrete(images).values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tfres.evaluation.opened import OpenedRun
     from tfres.models.network import Network
     from tfres.models.served import ServedNetwork
+    from tfres.tasks import Looks, Run, Task
 
 _AT_ONCE = 4  # settings that one pass over the pictures evaluates
 
@@ -33,6 +35,7 @@ class How:
         encodings: resolution -> number in place of the way's own, for networks that generate kernels.
         norms_of: trained resolution whose norms are used.
         lender: network trained at the one resolution wanted, which lends its means and variances to these.
+        looks: several looks at every picture, where the task has such.
     """
 
     inference: str | None = None
@@ -40,6 +43,7 @@ class How:
     encodings: dict[int, float] = dataclasses.field(default_factory=dict)
     norms_of: int | None = None
     lender: Network | None = None
+    looks: Looks | None = None
 
     def __post_init__(self) -> None:
         if self.inference is not None and self.inference not in INFERENCE:
@@ -71,6 +75,10 @@ class How:
                 f"`statistics_run` must be a run of the same architecture that has {setting}. Received: another one."
             )
         return Private({**private.values, **{name: lent[name] for name in moving}}, private.options)
+
+    def looking(self, task: Task, run: Run) -> Run:
+        """A network's run with all looks."""
+        return run if self.looks is None else task.looking(run, self.looks)
 
     def mark(self, opened: OpenedRun) -> str:
         """What tells calibrated rows apart: checkpoint, pictures, and whose norms they start from."""
@@ -121,7 +129,7 @@ def measure(
         ValueError: unknown settings, or options that the network does not have.
     """
     how, network = how or How(), opened.network
-    wanted = sorted({_whole(network, setting) for setting in settings or network.settings}, reverse=True)
+    wanted = network.largest_first({_whole(network, setting) for setting in settings or network.settings})
     calibration = how.calibration or Calibration()
     pictures = opened.pictures(calibration) if how.anew else None
     rows: list[dict[str, Any]] = []
@@ -190,8 +198,11 @@ def _evaluated(
         elif own and network.joint:
             outputs = network.forward(inputs, plain, training=False)
         else:
-            outputs = {setting: one(inputs[network.size_of(setting)], training=False) for setting, one in plain.items()}
-        further = opened.objective.combined(network, outputs) if own else {}
+            outputs = {
+                setting: how.looking(opened.task, functools.partial(one, training=False))(inputs[network.size_of(setting)])
+                for setting, one in plain.items()
+            }
+        further = opened.objective.combined(network, outputs, opened.task) if own else {}
         return {str(setting): z for setting, z in outputs.items()} | further
 
     results = Evaluator(opened.task, opened.source, map(network.size_of, plain), answers)()

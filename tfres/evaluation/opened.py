@@ -40,7 +40,7 @@ class OpenedRun:
 
     def pictures(self, calibration: Calibration) -> Callable[[Any], Any]:
         """Pictures for calibration: function of a resolution giving batches."""
-        sizes, seed = self.recipe.model.resolutions, self.recipe.training.seed
+        sizes, seed = self.network.options.sizes, self.recipe.training.seed
         return calibration_pictures(self.task, self.source, calibration.batches, calibration.cut, sizes, seed)
 
 
@@ -75,7 +75,7 @@ def open_run(path: Any, step: int | None = None, data: str | None = None, with_c
     """
     run = Run(path)
     recipe = read_run_recipe(run)
-    checkpoint = checkpoints.find_checkpoint(run.checkpoints) if step is None else checkpoints.of_step(run.checkpoints, step)
+    checkpoint = run.checkpoint() if step is None else checkpoints.of_step(run.checkpoints, step)
     network = load_network(run, checkpoint, with_calibrated)
     task, source = open_task(recipe, run.facts()["classes"], data)
     return OpenedRun(run, recipe, checkpoint, network, task, source, family_of(recipe).objective(recipe))

@@ -17,15 +17,18 @@ from tfres.tasks import find_task
 
 if TYPE_CHECKING:
     from tfres.models.network import Network
+    from tfres.settings import Resolution
     from tfres.tasks import Task
 
 
-def profile_architecture(arch: str, resolutions: list[int] | None, batch: int, repeats: int) -> dict[str, Any]:
+def profile_architecture(
+    arch: str, resolutions: list[Resolution] | None, batch: int, repeats: int, task: str | None = None
+) -> dict[str, Any]:
     """The table of a network with random weights; see `profile`."""
     model = {"arch": arch, **({} if resolutions is None else {"resolutions": resolutions})}
     data = {"source": "fake", "fake_size": 1, "batch_size": 1, "holdout": 0}
-    recipe, task, _ = resolve(read_recipe({"model": model, "data": data}))
-    return profile(build_network(recipe.replace(model={"classes": None})), task, batch, repeats)
+    recipe, made, _ = resolve(read_recipe({"task": task, "model": model, "data": data}))
+    return profile(build_network(recipe.replace(model={"classes": None})), made, batch, repeats)
 
 
 def profile_run(path: str, batch: int, repeats: int) -> dict[str, Any]:

@@ -93,6 +93,13 @@ def show_table(table: Mapping[str, Any], more: Sequence[str] = ()) -> None:
     columns += [(key, key, "{:.2%}") for key in dict.fromkeys(figures) if all(isinstance(r.get(key, 0), float) for r in rows)]
     columns += [(key, heading, form) for key, (heading, form) in _FORMATS.items() if any(key in row for row in rows)]
     print_table(rows, columns)
+    for key in dict.fromkeys(
+        key for row in rows for key, value in row.items() if key != "policy" and isinstance(value, Mapping)
+    ):
+        mine = [row for row in rows if isinstance(row.get(key), Mapping)]
+        names = dict.fromkeys(name for row in mine for name in row[key])
+        lines = [{"name": name, **{row["setting"]: row[key].get(name) for row in mine}} for name in names]
+        print_table(lines, [("name", key, "{}"), *((row["setting"], row["setting"], "{:.2%}") for row in mine)])
 
 
 def plot_table(table: Mapping[str, Any], path: pathlib.Path, title: str) -> None:

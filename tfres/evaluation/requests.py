@@ -11,10 +11,12 @@ from tfres.errors import RecipeError
 from tfres.evaluation.calibration import BATCHES, Calibration
 from tfres.evaluation.measuring import How, measure
 from tfres.evaluation.opened import open_run
+from tfres.evaluation.pictures import write_pictures
 from tfres.evaluation.report import plot_lines, save_sweep, with_policies
 from tfres.families.networks import load_run
-from tfres.recipe import EvaluationOptions, PolicyOptions
-from tfres.settings import Setting
+from tfres.recipe import EvaluationOptions, PolicyOptions, check
+from tfres.settings import Resolution, Setting
+from tfres.tasks import Looks
 
 if TYPE_CHECKING:
     from tfres.evaluation.opened import OpenedRun
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 def evaluate_run(
     path: str,
-    sizes: Sequence[int] | None,
+    sizes: Sequence[Resolution] | None,
     widths: Sequence[float] | None,
     modes: Sequence[str] | None,
     calibrate: bool,
@@ -54,7 +56,7 @@ def evaluate_run(
     how, current = _how(opened, options, calibrate), data is None and options.step is None
     _check_exits(opened, calibrate, policies, data)
     try:
-        settings = chosen_settings(opened.network, sizes, widths)
+        settings = chosen_settings(opened.network, sizes, widths, options.subnets)
         if modes and opened.network.exits:
             raise RecipeError("`inference` is for networks of several resolutions. Received: a network with exits.")
         if modes:
@@ -63,6 +65,8 @@ def evaluate_run(
         if calibrate:
             return _calibrated(opened, settings, how, options.repeats, keep=current)
         _check_known(opened, settings, how)
+        if options.pictures or options.predictions is not None:
+            write_pictures(opened, settings, how, options.pictures, options.predictions)
         exits = opened.network.exits
         table = measure(opened, settings, how, repeats=options.repeats if exits else 0)
         if exits and data is None:
@@ -74,13 +78,22 @@ def evaluate_run(
     return table
 
 
-def chosen_settings(network: Network, sizes: Sequence[int] | None, widths: Sequence[float] | None) -> list[Setting]:
-    """The settings of some resolutions (None: the network's) and widths (None: those it has, or its only one)."""
-    if sizes is None and widths is None:
+def chosen_settings(
+    network: Network,
+    sizes: Sequence[Resolution] | None,
+    widths: Sequence[float] | None,
+    subnets: Sequence[str] | None = None,
+) -> list[Setting]:
+    """The settings of some resolutions (None: the network's) and widths or sub-networks (None: those it has)."""
+    if sizes is None and widths is None and subnets is None:
         return list(network.settings)
-    sizes = sizes or network.options.resolutions
-    if "resolution" not in network.axes and sizes != network.options.resolutions:
-        known, axes = network.options.resolutions[0], " and ".join(network.axes)
+    sizes = sizes or network.options.sizes
+    if subnets is not None and "subnet" not in network.axes:
+        raise RecipeError(f"`subnets` are for networks of several sub-networks. Received: subnets={list(subnets)}.")
+    if subnets is not None:
+        return [network.resolve(Setting(size, subnet=subnet)) for size, subnet in itertools.product(sizes, subnets)]
+    if "resolution" not in network.axes and sizes != network.options.sizes:
+        known, axes = network.options.sizes[0], " and ".join(network.axes)
         raise RecipeError(f"`size` must be {known}: the settings of this network differ in {axes}. Received: size={sizes}.")
     if widths is None and "resolution" not in network.axes:
         return list(network.settings)
@@ -98,13 +111,17 @@ def chosen_settings(network: Network, sizes: Sequence[int] | None, widths: Seque
 
 
 def _check(
-    sizes: Sequence[int] | None, widths: Any, modes: Sequence[str] | None, calibrate: bool, options: EvaluationOptions
+    sizes: Sequence[Resolution] | None, widths: Any, modes: Sequence[str] | None, calibrate: bool, options: EvaluationOptions
 ) -> None:
     anew = calibrate or any(mode.endswith("calibration") for mode in modes or ())
     for name in ("batches", "cut"):
         value = getattr(options, name)
         if value is not None and not anew:
             raise RecipeError(f"`{name}` needs something to calibrate. Received: {name}={value}.")
+    further = {"mirror", "scales", "windows", "pictures", "predictions"}
+    asked = sorted(name for name in further if getattr(options, name) != getattr(EvaluationOptions(), name))
+    if asked and (modes or calibrate):
+        raise RecipeError(f"`{asked[0]}` goes without inference and calibration. Received: both.")
     if modes and (calibrate or options.norms_of is not None):
         raise RecipeError("`inference` goes without calibrate, width and norms_of.")
     if options.encodings and not modes:
@@ -141,7 +158,13 @@ def _how(opened: OpenedRun, options: EvaluationOptions, calibrate: bool) -> How:
     lender = None if options.statistics_run is None else load_run(options.statistics_run)
     if lender is not None and type(lender) is not type(opened.network):
         raise RecipeError("`statistics_run` must be of the same architecture.")
-    return How(calibration=_calibration(options) if calibrate else None, norms_of=options.norms_of, lender=lender)
+    looks = Looks(options.mirror, tuple(options.scales or [1.0]), options.window_sides)
+    return How(
+        calibration=_calibration(options) if calibrate else None,
+        norms_of=options.norms_of,
+        lender=lender,
+        looks=None if looks == Looks() else looks,
+    )
 
 
 def _check_known(opened: OpenedRun, settings: list[Setting], how: How) -> None:
@@ -162,8 +185,14 @@ def _calibration(options: EvaluationOptions) -> Calibration:
 
 
 def _between(network: Network) -> list[int]:
-    """Every eighth pixel between the smallest and the largest trained resolution."""
+    """Every eighth pixel between the smallest and the largest trained resolution.
+
+    Raises:
+        RecipeError: resolutions that are no squares.
+    """
     trained = network.options.resolutions
+    square = all(isinstance(resolution, int) for resolution in trained)
+    check(square, "size", "given where resolutions are no squares", None)
     return sorted({*range(min(trained), max(trained), 8), max(trained)})
 
 
@@ -203,7 +232,7 @@ def _calibrated(opened: OpenedRun, settings: list[Setting], how: How, repeats: i
     table = run.read_table()
     table = {**table, "rows": [row for row in table["rows"] if row["setting"] in names]}
     if len(table["rows"]) > 1:
-        line = "resolution" if "width_mult" in opened.network.axes else "calibrated"
+        line = "resolution" if len(opened.network.axes) > 1 else "calibrated"
         costs = ("macs", "ms") if all(row.get("ms") is not None for row in table["rows"]) else ("macs",)
         plot_lines(table, run.path / "grid.png", run.name, costs, line, front=True)
     return table

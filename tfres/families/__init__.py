@@ -6,13 +6,14 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from tfres.errors import RecipeError
-from tfres.families import mutualnet, ranet, rsnet, san
+from tfres.families import mutualnet, ranet, rsnet, san, scalenas
 from tfres.families.family import Family
 
 if TYPE_CHECKING:
     from tfres.models.network import Network
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (rsnet.FAMILY, san.FAMILY, mutualnet.FAMILY, ranet.FAMILY)}
+_FAMILIES = (rsnet.FAMILY, san.FAMILY, mutualnet.FAMILY, ranet.FAMILY, scalenas.FAMILY)
+FAMILIES: dict[str, Family] = {family.name: family for family in _FAMILIES}
 
 __all__ = ["FAMILIES", "Family", "architectures", "find", "from_preset"]
 

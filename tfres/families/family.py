@@ -28,7 +28,8 @@ class Family:
         objective: function of a resolved recipe giving the objective.
         defaults: function of the network's options giving what fields that are left out become: group -> field -> value.
         engines: names, the default first.
-        tasks: names of the only tasks its networks can be trained for; empty for every task.
+        tasks: the only tasks its networks can be trained for, and the constructor's arguments that each decides; empty for
+            every task.
         check: function of a resolved recipe that raises RecipeError where its groups do not go together.
         pretrained: name for `training.init` -> where its functions are, "package.module"; these have `prepare(recipe)` and
             `load(network, cache)`.
@@ -42,7 +43,7 @@ class Family:
     objective: Callable[[Recipe], Objective]
     defaults: Callable[[Any], Mapping[str, Mapping[str, Any]]]
     engines: tuple[str, ...] = ("keras", "tensorpack")
-    tasks: tuple[str, ...] = ()
+    tasks: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     check: Callable[[Recipe], None] = lambda recipe: None
     pretrained: Mapping[str, str] = dataclasses.field(default_factory=dict)
 

@@ -82,10 +82,9 @@ def load_network(run: Run, checkpoint: str | None = None, with_calibrated: bool 
         RunError: no run there, or a damaged file. CheckpointError: no checkpoint, or of another network.
     """
     from tfres.models.weights import load_weights
-    from tfres.run import checkpoints
 
     network = make_network(run.network())
-    checkpoint = checkpoint or checkpoints.find_checkpoint(run.checkpoints)
+    checkpoint = checkpoint or run.checkpoint()
     load_weights(network, checkpoint)
     return network.extended(run.calibrated(pathlib.Path(checkpoint).name)) if with_calibrated else network
 

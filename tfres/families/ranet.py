@@ -58,6 +58,6 @@ FAMILY = Family(
     objective_options=ExitsOptions,
     objective=objective,
     defaults=defaults,
-    tasks=("classification",),
+    tasks={"classification": {}},
     check=check,
 )

@@ -11,6 +11,7 @@ from tfres.families import Family, find
 from tfres.recipe import Recipe, TrainingOptions, check, partial
 from tfres.recipe.recipe import GROUPS
 from tfres.recipe.values import fields_of, unknown
+from tfres.settings import Setting
 from tfres.tasks import TASKS, find_task
 
 DEFAULT_ARCH, DEFAULT_TASK = "resnet20", "classification"
@@ -23,9 +24,15 @@ def kinds(arch: str, task: str) -> dict[str, type]:
         RecipeError: unknown architecture or task, or a task that the family does not have.
     """
     family, options = find(arch), find_task(task).options
-    check(not family.tasks or task in family.tasks, "task", f"one of {', '.join(family.tasks)} for {arch}", task)
+    known = [name for name in TASKS if _fits(family, name)]
+    check(task in known, "task", f"one of {', '.join(known)} for {arch}", task)
     model = partial(family.model_options, arch=str)
     return {"model": model, "objective": family.objective_options, "data": options, "training": TrainingOptions}
+
+
+def _fits(family: Family, task: str) -> bool:
+    """Whether a family's networks can be trained for a task."""
+    return task in family.tasks if family.tasks else TASKS[task].features in family.model_options.heads
 
 
 def read_recipe(values: Mapping[str, Any]) -> Recipe:
@@ -52,9 +59,11 @@ def family_of(recipe: Recipe) -> Family:
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
-    """Constructor arguments of a recipe's network: the preset's and those that the recipe gives."""
+    """Constructor arguments of a recipe's network: the preset's, those that the recipe gives, and the head for the task."""
+    family, needed = family_of(recipe), find_task(recipe.task).features
+    head = {"head": needed} if needed in family.model_options.heads[1:] else {}
     given = {name: value for name, value in dataclasses.asdict(recipe.model).items() if value is not None and name != "arch"}
-    return {**family_of(recipe).presets[recipe.model.arch], **given}
+    return {**family.presets[recipe.model.arch], **family.tasks.get(recipe.task, {}), **given, **head}
 
 
 def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
@@ -71,15 +80,14 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
     if recipe.training.init is not None:
         recipe = family.pretrained_module(recipe.training.init).prepare(recipe)
     recipe, options = _with_network(recipe, family)
-    left_out = family.defaults(options)
-    recipe = recipe.filled(**left_out)
+    recipe = recipe.filled(**_defaults(recipe, family, options))
     check(recipe.training.engine in family.engines, "engine", f"one of {', '.join(family.engines)}", recipe.training.engine)
     _check_engine(recipe)
     family.check(recipe)
     low_memory = recipe.training.low_memory
     check(not low_memory or family.objective(recipe).separable, "low_memory", f"false for {family.name}", low_memory)
-    largest = max(*options.resolutions, *family.presets[recipe.model.arch]["resolutions"])
-    kind, data = find_task(recipe.task).task, recipe.data.sized(largest)
+    usual = max(map(Setting.parse, family.presets[recipe.model.arch]["resolutions"])).resolution
+    kind, data = find_task(recipe.task).task, recipe.data.sized(options.resolutions, usual)
     source = kind.open(data, recipe.model.classes)
     classes = recipe.model.classes or len(source.classes)
     check(classes >= len(source.classes), "classes", f"at least the data's {len(source.classes)}", classes)
@@ -91,7 +99,16 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Any, Any]:
 def resolve_network(recipe: Recipe) -> Recipe:
     """The recipe with what the family and the preset fill in, for networks that no data belong to."""
     recipe, options = _with_network(recipe, family_of(recipe))
-    return recipe.filled(**family_of(recipe).defaults(options))
+    return recipe.filled(**_defaults(recipe, family_of(recipe), options))
+
+
+def _defaults(recipe: Recipe, family: Family, options: Any) -> dict[str, Any]:
+    """What the family wants of fields that are left out; rates and Nesterov's form are those of its own optimizer, SGD."""
+    wanted = dict(family.defaults(options))
+    if recipe.training.optimizer == "adam":
+        others = {name: value for name, value in wanted.get("training", {}).items() if name != "nesterov"}
+        wanted["training"] = {**others, "learning_rate": 0.001}
+    return wanted
 
 
 def _with_network(recipe: Recipe, family: Family) -> tuple[Recipe, Any]:

@@ -102,6 +102,10 @@ class MultiResolutionCrop(tf.keras.layers.Layer):
         """One resolution of `images`, without the random part; `mirror` `(batch,)` tells which to flip."""
         return self.normalised(_resize(images, resolution, self.resize, mirror))
 
+    def resized(self, images: tf.Tensor, resolution: Size) -> tf.Tensor:
+        """uint8 `images` at one resolution, rounded to uint8."""
+        return tf.cast(tf.round(tf.cast(_resize(images, resolution, self.resize, None), tf.float32)), tf.uint8)
+
     def normalised(self, images: tf.Tensor) -> tf.Tensor:
         """`images` `(batch, height, width, 3)` in [0, 255] as the network wants them, at their own size."""
         images = tf.cast(images, tf.float32) * (1 / (255 * np.array(self.std, "f")))

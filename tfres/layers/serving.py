@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
-    from quant import PackedKernel, QuantConv2D
+    from quant import At, PackedKernel, QuantConv2D
     from tfres.settings import Setting
 
 
@@ -55,18 +55,19 @@ def normalised(
     inputs: tf.Tensor,
     activation: Callable[[tf.Tensor], tf.Tensor],
     training: bool | None = None,
+    at: At | None = None,
 ) -> tf.Tensor:
     """activation(norm(conv(inputs))); a norm that is `folded` becomes part of the convolution.
 
     Args:
         conv: without an activation of its own.
         norm: of its outputs.
-        inputs, training: as layers take them.
+        inputs, training, at: as layers take them.
         activation: applied last.
     """
     if isinstance(norm, StackedBatchNorm) and norm.folded:
-        return conv.scaled(inputs, *norm.scale_and_shift(), activation)
-    return activation(norm(conv(inputs, training=training), training=training))
+        return conv.scaled(inputs, *norm.scale_and_shift(at), activation)
+    return activation(norm(conv(inputs, at=at, training=training), at=at, training=training))
 
 
 def snap(copy: tf.keras.layers.Layer, layer: tf.keras.layers.Layer) -> bool:

@@ -129,8 +129,16 @@ class SwitchableBatchNorm(tf.keras.layers.Layer):
         outputs, mean, variance = measured(inputs, gamma, beta, self.epsilon)
         name = self.statistics_name(at)
         if name is not None:
-            record(self, name, (tf.stop_gradient(mean), tf.stop_gradient(variance)))
+            record(self, name, self._statistics(inputs, tf.stop_gradient(mean), tf.stop_gradient(variance)))
         return outputs
+
+    def _statistics(self, inputs: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """What is recorded of a batch; means and unbiased variances come first."""
+        return mean, variance
+
+    def calibrated(self, statistics: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Mean and variance that calibration takes of recorded statistics: the unbiased ones."""
+        return list(statistics[:2])
 
     def apply_statistics(self, records: Sequence[Record]) -> tf.Operation | None:
         """Move the averages by the recorded sums of means and unbiased variances; returns the operation."""

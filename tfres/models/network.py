@@ -13,11 +13,13 @@ from quant import At
 from tfres.layers import dtype_policy
 from tfres.layers.serving import served_form
 from tfres.models.backbones import Parts
+from tfres.models.backbones.parts import Channels
 from tfres.models.costs import Cost, count_cost
 from tfres.models.layer_names import named_layers, observed
-from tfres.models.options import NetworkOptions, read_options
+from tfres.models.options import MAPS, NetworkOptions, read_options
+from tfres.models.pixel_features import PixelFeatures
 from tfres.models.served import ServedNetwork
-from tfres.settings import Private, Setting, next_smaller
+from tfres.settings import Private, Setting, mean_side, next_smaller
 
 # Nothing here is a condition or loop over tensors in Python's words, and looking for some takes most of the time of tracing.
 _as_it_is = tf.autograph.experimental.do_not_convert
@@ -27,11 +29,12 @@ class Network(tf.keras.Model):
     """One set of weights that runs at many settings.
 
     A family gives `Options`, the `parts` that its layers are made of, the backbone and the classifier. Constructor arguments
-    are the fields of `Options`; `get_config` gives them back.
+    are the fields of `Options`; `get_config` gives them back. Where `Options` have a `head`, the final layer may see features
+    of every pixel.
 
     Call arguments: `images` normalised float `(batch, height, width, 3)`, in the channel order of the training; `setting`
         (a `Setting`, its printed form or the resolution; default: the first of `settings`), `training`.
-    Output: logits `(batch, classes)`.
+    Output: logits `(batch, classes)`, or `(batch, height, width, classes)` with head "maps".
 
     `settings` are all it can run at, largest first, `trained_settings` those of its training, `calibrated_settings` those
     with statistics from calibration; `axes` are the fields of a `Setting` in which they differ.
@@ -56,16 +59,22 @@ class Network(tf.keras.Model):
         both = [] if self.calibrates_trained else {*self.trained_settings} & {*self.calibrated_settings}
         if both:
             raise ValueError(f"`calibrated` must be settings that are not trained. Received: {', '.join(map(str, both))}.")
-        self.settings = sorted({*self.trained_settings, *self.calibrated_settings}, reverse=True)
+        self.settings = self.largest_first({*self.trained_settings, *self.calibrated_settings})
         with dtype_policy(self.dtype_policy):
-            self.backbone = self.make_backbone(self.parts())
+            parts = self.parts()
+            self.backbone = self.make_backbone(parts)
+            self.neck = self.make_neck(parts)
             self.classifier = self.make_classifier()
 
     # What a family gives.
 
     def make_trained_settings(self) -> list[Setting]:
         """Settings that a step of training runs, largest first."""
-        return [Setting(resolution=resolution) for resolution in self.options.resolutions]
+        return [Setting(resolution=size) for size in self.options.sizes]
+
+    def largest_first(self, settings: Iterable[Setting]) -> list[Setting]:
+        """Settings from the costliest to the cheapest."""
+        return sorted(settings, reverse=True)
 
     def parts(self) -> Parts:
         """Factories of the backbone's layers."""
@@ -74,6 +83,19 @@ class Network(tf.keras.Model):
     def make_backbone(self, parts: Parts) -> tf.keras.layers.Layer:
         """The backbone named "backbone"."""
         raise NotImplementedError
+
+    def make_neck(self, parts: Parts) -> tf.keras.layers.Layer | None:
+        """What makes features of every pixel of the backbone's maps, named "neck"; None where pictures have features as a
+        whole.
+        """
+        if self.options.head != MAPS:
+            return None
+        return PixelFeatures(parts, self.options.head_channels, self.options.head_strides, name="neck")
+
+    @property
+    def feature_channels(self) -> Channels:
+        """Number of features that the final layer sees, as `Parts.channels` made it."""
+        return (self.neck or self.backbone).channels
 
     def make_classifier(self) -> tf.keras.layers.Layer:
         """The final layer, named "linear"."""
@@ -114,6 +136,10 @@ class Network(tf.keras.Model):
         donor = norms_of or next_smaller([s.resolution for s in self.trained_settings], setting.resolution)
         return self.private_values(self.resolve(donor), setting)
 
+    def leaves_out(self, name: str) -> bool:
+        """Whether a network of which this one is a part may have a weight of this name, which this one does without."""
+        return False
+
     # What all have.
 
     def get_config(self) -> dict[str, Any]:
@@ -137,7 +163,8 @@ class Network(tf.keras.Model):
     def run(self, images: tf.Tensor, at: At | None, training: bool | None = None) -> tf.Tensor:
         """`call` without checks, at whatever `At` the layers can run."""
         maps = self.backbone(images, at=at, training=training)
-        return self.classifier(self.backbone.pool(maps))
+        features = self.backbone.pool(maps) if self.neck is None else self.neck(maps, at=at, training=training)
+        return self.classifier(features)
 
     def forward(
         self, inputs: Mapping[Any, tf.Tensor], settings: Iterable[Any], training: bool | None = None
@@ -200,7 +227,7 @@ class Network(tf.keras.Model):
 
     def size_of(self, setting: Setting) -> int | tuple[int, int]:
         """The same of any `Setting`, also one that is none of `settings`."""
-        return setting.resolution or self.options.resolutions[0]
+        return setting.resolution or self.options.sizes[0]
 
     def more_costs(self, setting: Any = None) -> dict[str, int]:
         """Further costs of a setting that the family counts, by name."""
@@ -275,9 +302,10 @@ class Network(tf.keras.Model):
         """
         target = Setting.parse(target)
         known = [setting.resolution for setting in self.settings]
-        smaller = next_smaller(known, target.resolution)
-        larger = min((r for r in known if r >= target.resolution), default=max(known))
-        share = (target.resolution - smaller) / (larger - smaller) if larger > smaller else 0.0
+        smaller, side = next_smaller(known, target.resolution), mean_side(target.resolution)
+        larger = min((r for r in known if mean_side(r) >= side), default=max(known, key=mean_side), key=mean_side)
+        low, high = mean_side(smaller), mean_side(larger)
+        share = (side - low) / (high - low) if high > low else 0.0
         low, high = self.private_values(smaller, target).values, self.private_values(larger, target).values
         return Private({name: ((1 - share) * low[name] + share * high[name]).astype(low[name].dtype) for name in low})
 
@@ -285,7 +313,7 @@ class Network(tf.keras.Model):
         """How much of each of `settings` a resolution (scalar tensor, pixels) takes: 1 at its own, less and less towards those
         of its neighbours, beyond the ends all of the nearest. Float tensor `(settings,)`.
         """
-        sides = [setting.resolution for setting in self.settings]
+        sides = [mean_side(setting.resolution) for setting in self.settings]
         resolution = tf.cast(resolution, tf.float32)
         steps = [tf.clip_by_value((high - resolution) / (high - low), 0, 1) for high, low in itertools.pairwise(sides)]
         return tf.stack([1.0, *steps]) - tf.stack([*steps, 0.0])

@@ -42,6 +42,7 @@ class ServedNetwork(tf.Module):
         with dtype_policy(network.dtype_policy):
             parts = _served_parts(network.parts(), self.settings, form)
             self.backbone = network.make_backbone(parts)
+            self.neck = network.make_neck(parts)
             self.classifier = network.served_classifier(parts)
         self.create(tf.zeros([1, *network.input_size(self.settings[0]), 3], self.compute_dtype))
         for served, layer in self._pairs():
@@ -50,7 +51,7 @@ class ServedNetwork(tf.Module):
     @property
     def weights(self) -> list[tf.Variable]:
         """All variables."""
-        return [*self.backbone.weights, *self.classifier.weights]
+        return [weight for _, copy in self._copies() for weight in copy.weights]
 
     def at(self, setting: Any) -> At:
         """Where the layers run for a setting: its number as a tensor.
@@ -90,12 +91,17 @@ class ServedNetwork(tf.Module):
 
     def _pairs(self) -> Iterator[tuple[Layer, Layer]]:
         """Every layer that has values, and the layer of the network whose served form it is."""
-        network = self._network.value
-        for inner, copy in ((network.backbone, self.backbone), (network.classifier, self.classifier)):
+        for inner, copy in self._copies():
             layers, copies = named_layers(inner), named_layers(copy)
             for name, served in [("", copy), *copies.items()]:
                 if not named_layers(served):  # a layer of layers has no values of its own
                     yield served, layers[name] if name else inner
+
+    def _copies(self) -> list[tuple[Layer, Layer]]:
+        """The network's parts and their served forms."""
+        names = ("backbone", "neck", "classifier")
+        pairs = [(getattr(self._network.value, name), getattr(self, name)) for name in names]
+        return [(inner, copy) for inner, copy in pairs if copy is not None]
 
     def create(self, images: tf.Tensor) -> None:
         """Make all variables by a run."""
@@ -104,7 +110,8 @@ class ServedNetwork(tf.Module):
     @tf.autograph.experimental.do_not_convert
     def run(self, images: tf.Tensor, at: At) -> tf.Tensor:
         """Logits of normalised images."""
-        return self.classifier(self.backbone.pool(self.backbone(images, at=at, training=False)))
+        maps = self.backbone(images, at=at, training=False)
+        return self.classifier(self.backbone.pool(maps) if self.neck is None else self.neck(maps, at=at, training=False))
 
 
 class _Untracked:

@@ -44,7 +44,7 @@ def fingerprint_of(model: tf.Module, form: str | None = None) -> str:
     return found if form is None else hashlib.sha256(f"{found} {form}".encode()).hexdigest()
 
 
-def load_weights(model: tf.Module, prefix: str) -> None:
+def load_weights(model: tf.Module, prefix: str, more: Callable[[str], bool] = lambda name: False) -> None:
     """Set all weights of a model from a checkpoint of ours; where it holds moving averages, those.
 
     The optimizer's buffers in it are not used.
@@ -52,6 +52,7 @@ def load_weights(model: tf.Module, prefix: str) -> None:
     Args:
         model: built.
         prefix: of the checkpoint.
+        more: predicate of names that the checkpoint may hold beside the model's, such as those of a supernet.
 
     Raises:
         CheckpointError: unreadable, or of another network (names the tensors).
@@ -61,7 +62,7 @@ def load_weights(model: tf.Module, prefix: str) -> None:
     averages = {name: tensors.pop(name) for name in list(tensors) if name.endswith(checkpoints.AVERAGE)}
     tensors.update({name.removesuffix(checkpoints.AVERAGE): value for name, value in averages.items()})
     try:
-        assign_exactly(pairs, tensors, ignore=checkpoints.is_training_state)
+        assign_exactly(pairs, tensors, ignore=lambda name: checkpoints.is_training_state(name) or more(name))
     except ValueError as error:
         raise CheckpointError(f"{prefix}: {error}") from error
 

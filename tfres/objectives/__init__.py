@@ -7,6 +7,7 @@ _PLACES = {
     "ExitsObjective": "tfres.objectives.exits",
     "MutualLearning": "tfres.objectives.mutual_learning",
     "Objective": "tfres.objectives.base",
+    "OneShot": "tfres.objectives.one_shot",
     "Outcome": "tfres.objectives.base",
     "ScaleDistillation": "tfres.objectives.scale_distillation",
     "SwitchableObjective": "tfres.objectives.base",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
+from quant.scope import active_scope
+
 if TYPE_CHECKING:
     from tfres.models.network import Network
     from tfres.settings import Setting
@@ -28,16 +30,22 @@ class Objective(Protocol):
     """Which settings run in a step and who teaches whom; losses and divergences are the task's.
 
     random_numbers: how many numbers in [0, 1) a step wants. separable: whether its terms follow from the outputs of
-    `trained_settings` alone, so that these may be computed one after another.
+    `trained_settings` alone, so that these may be computed one after another. counts_steps: whether it is called with the
+    number of the step too, as `step`. decays_inactive: whether weights that a step does not use move all the same.
     """
 
     random_numbers: int
     separable: bool
+    counts_steps: bool
+    decays_inactive: bool
+
+    def ready(self, steps_per_epoch: int) -> Objective:
+        """Itself with what it needs beside the network, such as a teacher; called once, where variables may be made."""
 
     def __call__(self, network: Network, inputs: Mapping, targets: tf.Tensor, task: Task, draws: tf.Tensor) -> Outcome:
         """The loss terms of one batch."""
 
-    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor], task: Task) -> dict[str, tf.Tensor]:
         """Further answers that several settings give together, by name."""
 
 
@@ -59,6 +67,8 @@ class SwitchableObjective:
 
     random_numbers = 0
     separable = True
+    counts_steps = False
+    decays_inactive = False
 
     def __post_init__(self) -> None:
         check_choice("decay_on", self.decay_on, ("kernels", "all"))
@@ -83,6 +93,10 @@ class SwitchableObjective:
         outputs = network.forward(inputs, network.trained_settings, training=True)
         return self.outcome(network, {str(setting): z for setting, z in outputs.items()}, targets, task)
 
+    def ready(self, steps_per_epoch: int) -> SwitchableObjective:
+        """Itself; see `Objective`."""
+        return self
+
     def outcome(self, network: Network, outputs: Mapping[str, tf.Tensor], targets: tf.Tensor, task: Task) -> Outcome:
         """The `Outcome` of given outputs, by name in the order of `network.trained_settings`."""
         outputs = {name: precise(z) for name, z in outputs.items()}
@@ -92,17 +106,21 @@ class SwitchableObjective:
         decay = self.decay(network, students[0].dtype)
         return Outcome(terms | more_terms | decay, outputs | more_outputs)
 
-    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor], task: Task) -> dict[str, tf.Tensor]:
         """Further answers that several settings give together; none."""
         return {}
 
     def decay(self, network: Network, dtype: tf.DType) -> dict[str, tf.Tensor]:
-        """The term of weight decay by name; none at 0."""
+        """The term of weight decay by name; none at 0. Weights that the step does not use are left out."""
         if not self.weight_decay:
             return {}
-        weights = network.decayed_weights(self.decay_on)
-        decay = tf.add_n([tf.nn.l2_loss(tf.cast(weight, dtype)) for weight in weights])
-        return {"weight_decay": self.weight_decay * decay}
+        scope = None if self.decays_inactive else active_scope()
+        running, squares = {} if scope is None else scope.running(), []
+        for weight in network.decayed_weights(self.decay_on):
+            square = tf.nn.l2_loss(tf.cast(weight, dtype))
+            on = running.get(weight.ref())
+            squares.append(square if on is None else square * tf.cast(on, dtype))
+        return {"weight_decay": self.weight_decay * tf.add_n(squares)}
 
     def teaching(
         self, network: Network, students: list[tf.Tensor], targets: tf.Tensor, task: Task

@@ -60,7 +60,7 @@ class EnsembleDistillation(SwitchableObjective):
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         if not (self.kd or self.ensemble):
             return {}, {}
-        teacher = ensemble(students, network.alpha)
+        teacher = ensemble(task.aligned(students), network.alpha)
         terms = {f"{task.loss_name}_ensemble": task.loss(teacher, targets)}
         if self.kd:
             terms["distillation"] = self.distillation(students, teacher, task)
@@ -75,13 +75,14 @@ class EnsembleDistillation(SwitchableObjective):
             total *= 2 / (len(students) + 1)
         return self.temperature**2 * total
 
-    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def combined(self, network: Network, outputs: Mapping[Setting, tf.Tensor], task: Task) -> dict[str, tf.Tensor]:
         """The ensemble, where it is trained over several settings and all of these are there."""
         trained = [setting for setting in network.trained_settings if setting in outputs]
         meaningful = self.kd or (self.ensemble and len(trained) > 1)
         if not meaningful or len(trained) < len(network.trained_settings):
             return {}
-        return {"ensemble": ensemble([precise(outputs[setting]) for setting in trained], network.alpha)}
+        aligned = task.aligned([precise(outputs[setting]) for setting in trained])
+        return {"ensemble": ensemble(aligned, network.alpha)}
 
 
 def ensemble(outputs: list[tf.Tensor], alpha: tf.Tensor) -> tf.Tensor:

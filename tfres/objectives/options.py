@@ -65,6 +65,41 @@ class MutualOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class OneShotOptions:
+    """How the network learns.
+
+    Args:
+        one_shot: every step trains one sub-network, drawn at random; false: all of `model.subnets`; null for true, or false
+            where the network is extracted.
+        fusions: probabilities of a path, each with every list of `depths` a group from which masks are drawn in turn.
+        depths: lists of depths of branches; null for pairs from the least to the most, [[2, 3], [3, 4], [4, 5]].
+        sandwich: the smallest masks and the full one are groups too.
+        kd: distillation from a teacher that runs everything.
+        ratio: of the distillation.
+        teacher: run folder or checkpoint of a network of the same architecture, which stays as it is; null: itself.
+        decays_inactive: weights that a step does not use are decayed and moved by their momentum all the same.
+    """
+
+    one_shot: bool | None = None
+    fusions: list[float] = dataclasses.field(default_factory=lambda: [0.2, 0.5, 0.8])
+    depths: list[list[int]] | None = None
+    sandwich: bool = True
+    kd: bool = False
+    ratio: float = 0.5
+    teacher: str | None = None
+    decays_inactive: bool = False
+
+    def __post_init__(self) -> None:
+        fusions, depths = self.fusions, self.depths
+        check(bool(fusions) and 0 <= min(fusions) <= max(fusions) <= 1, "fusions", "from 0 to 1, at least one", fusions)
+        filled = depths is None or bool(depths) and all(options and min(options) > 0 for options in depths)
+        check(filled, "depths", "lists of positive whole numbers, at least one", depths)
+        check(0 < self.ratio <= 1e4, "ratio", "positive and at most 10000", self.ratio)
+        check(self.kd or self.ratio == 0.5, "ratio", "left out without `kd`", self.ratio)
+        check(self.kd or self.teacher is None, "teacher", "left out without `kd`", self.teacher)
+
+
+@dataclasses.dataclass(frozen=True)
 class ExitsOptions:
     """How the network learns.
 

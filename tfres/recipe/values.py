@@ -132,6 +132,8 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 def _words(kind: Any, plural: bool = False) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_words(argument, plural) for argument in arguments)
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin in (list, tuple):

@@ -1,9 +1,9 @@
 """Checkpoints: TensorFlow's name-based files, the same for both engines. TensorFlow is loaded when one is read or written.
 
-A checkpoint `model-<step>` holds every variable of the model, the optimizer's buffers as `<variable>/Momentum`, moving
-averages of weights as `<variable>/ExponentialMovingAverage` where they are kept, the loss scale of mixed_float16 as
-`loss_scale/*`, and `global_step`. TensorFlow's saver writes data and index under temporary names, renames them and then
-rewrites the file `checkpoint` that names the newest, so a killed run leaves the previous checkpoint in force.
+A checkpoint `model-<step>` holds every variable of the model, the optimizer's buffers as `<variable>/Momentum` (of Adam `/Adam`
+and `/Adam_1`), moving averages of weights as `<variable>/ExponentialMovingAverage` where they are kept, the loss scale of
+mixed_float16 as `loss_scale/*`, and `global_step`. TensorFlow's saver writes data and index under temporary names, renames them
+and then rewrites the file `checkpoint` that names the newest, so a killed run leaves the previous checkpoint in force.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfres.errors import CheckpointError
-from tfres.files import write_text
+from tfres.files import write_bytes, write_text
 from tfres.run import checkpoint_files
 from tfres.run.checkpoint_files import LIST, PREFIX, found, is_ours, remove_parts
 
@@ -27,19 +27,23 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 __all__ = [
-    "AVERAGE", "LOSS_SCALE", "PREFIX", "SLOT", "CheckpointError", "clean", "find_checkpoint", "found", "is_ours",
-    "is_training_state", "latest_checkpoint", "make_saver", "of_step", "read_checkpoint", "remove_parts", "save",
+    "ADAM_SLOTS", "ADAM_STEP", "AVERAGE", "LOSS_SCALE", "PREFIX", "SLOT", "CheckpointError", "clean", "find_checkpoint",
+    "found", "is_ours", "is_training_state", "keep_only", "latest_checkpoint", "make_saver", "of_step", "read_checkpoint",
+    "remove_parts", "save",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 SLOT = "/Momentum"
+ADAM_SLOTS = ("/Adam", "/Adam_1")
+ADAM_STEP = "adam_step"  # counts an optimizer's steps where its graph does not
 AVERAGE = "/ExponentialMovingAverage"
 LOSS_SCALE = "loss_scale/"
 
 
 def is_training_state(name: str) -> bool:
     """Whether a tensor of a checkpoint belongs to the training, not to the network."""
-    return name.endswith(SLOT) or name.startswith(LOSS_SCALE) or name in ("global_step", "learning_rate")
+    counters = ("global_step", "learning_rate", ADAM_STEP)
+    return name.endswith((SLOT, *ADAM_SLOTS)) or name.startswith(LOSS_SCALE) or name in counters
 
 
 def latest_checkpoint(folder: str | os.PathLike) -> str | None:
@@ -193,6 +197,22 @@ def save(saver: tf.compat.v1.train.Saver, session: Any, folder: str | os.PathLik
             f"The checkpoint of step {step} could not be saved in {folder}: {_reason(error)}. "
             f"The last complete one is {newest}; the same command goes on from there."
         ) from error
+
+
+def keep_only(folder: pathlib.Path, prefix: str) -> None:
+    """Copy a checkpoint into a folder, whole or not at all, and remove the others that are there.
+
+    Raises:
+        OSError: no room, or the like; what was there stays.
+    """
+    source = pathlib.Path(prefix)
+    folder.mkdir(exist_ok=True)
+    files = sorted(source.parent.glob(f"{source.name}.*"), key=lambda path: path.suffix == ".index")  # the index comes last
+    for path in files:
+        write_bytes(folder / path.name, path.read_bytes())
+    for other in checkpoint_files.begun(folder).values():
+        if other.name != source.name:
+            checkpoint_files.remove(other)
 
 
 def _plain(variable: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import pathlib
 import re
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfres import table as tables
 from tfres.errors import RecipeError, RunError
-from tfres.files import remove_stale_links, replace_link, write_json, write_text
+from tfres.files import read_json, remove_stale_links, replace_link, write_json, write_text
 from tfres.run import calibrated, checkpoints, facts, guard
 from tfres.yaml_file import dump_yaml, read_yaml
 
@@ -26,7 +27,7 @@ LATEST = "latest"
 # Files of a run beside `run.json`, its marker.
 _FILES = (
     "recipe.yaml", "network.json", "metrics.csv", "table.json", "calibrated.npz", "accuracy.png", "sweep.json", "sweep.png",
-    "grid.png", "snapped.json",
+    "grid.png", "snapped.json", "best.json",
 )  # fmt: skip
 
 
@@ -35,7 +36,8 @@ class Run:
 
     `run.json` (the marker: written first, with the format, versions, classes and further facts of the data), `recipe.yaml`
     (resolved), `network.json` (family and options), `checkpoints/`, `metrics.csv`, `tensorboard/`, `table.json`,
-    `accuracy.png`, `calibrated.npz`, `sweep.json`, `sweep.png`, `grid.png`, `snapped.json`.
+    `accuracy.png`, `calibrated.npz`, `sweep.json`, `sweep.png`, `grid.png`, `snapped.json`, `pictures/`, `best/` and
+    `best.json`.
 
     Args:
         path: of the folder, which may not exist yet; of the link `latest`, the folder that it names is meant.
@@ -58,6 +60,24 @@ class Run:
         return self.path / "checkpoints"
 
     @property
+    def best(self) -> pathlib.Path:
+        """Folder of the one checkpoint with the best score in validation, where it is kept."""
+        return self.path / "best"
+
+    def keep_best(self, step: int, score: float) -> bool:
+        """Keep the checkpoint of a step in `best` where no score was higher; tells whether it was.
+
+        Raises:
+            CheckpointError: no checkpoint of that step. RunError: a damaged `best.json`.
+        """
+        place = self.path / "best.json"
+        if place.exists() and checkpoints.found(self.best) and not score > read_json(place, RunError).get("score", -math.inf):
+            return False
+        checkpoints.keep_only(self.best, checkpoints.of_step(self.checkpoints, step))
+        write_json(place, {"step": step, "score": score})
+        return True
+
+    @property
     def table(self) -> pathlib.Path:
         """The query table."""
         return self.path / "table.json"
@@ -66,6 +86,11 @@ class Run:
     def plot(self) -> pathlib.Path:
         """The plot of the table."""
         return self.path / "accuracy.png"
+
+    @property
+    def pictures(self) -> pathlib.Path:
+        """Folder of drawn answers, all PNG."""
+        return self.path / "pictures"
 
     def exists(self) -> bool:
         """Whether a run is here; False for no folder or an empty one.
@@ -149,6 +174,15 @@ class Run:
         facts.check_network(network, "network", ValueError)
         write_json(self.path / "network.json", network)
 
+    def checkpoint(self) -> str:
+        """Prefix of the checkpoint that is measured and served: by the recipe's `training.select` the newest or the best.
+
+        Raises:
+            RunError, CheckpointError: no run here, or none.
+        """
+        best = self.recipe().get("training", {}).get("select") == "best" and checkpoints.found(self.best)
+        return checkpoints.find_checkpoint(self.best if best else self.checkpoints)
+
     def read_table(self) -> tables.Table:
         """The query table as it is, without rows where there is none.
 
@@ -227,6 +261,8 @@ class Run:
             if path.is_file() or path.is_symlink():
                 path.unlink()
         guard.remove_from(self.checkpoints, checkpoints.is_ours)
+        guard.remove_from(self.best, checkpoints.is_ours)
+        guard.remove_from(self.pictures, lambda path: path.suffix == ".png")
         guard.remove_from(self.path / "tensorboard", lambda path: re.fullmatch(r"events\.out\.tfevents\..*", path.name))
         left = sorted(path.name for path in self.path.iterdir() if path.name != facts.NAME)
         if left:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -18,15 +18,23 @@ if TYPE_CHECKING:
 
     from tfres.data.options import DataOptions
 
-__all__ = ["TASKS", "Entry", "Metrics", "Source", "Task", "find_task"]
+__all__ = ["TASKS", "Drawing", "Entry", "Looks", "Metrics", "Run", "Source", "Task", "find_task"]
+
+Run = Callable[[Any], Any]  # normalised images -> outputs of a network
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A line of `TASKS`: where a task's two classes are, as "module:name"."""
+    """A line of `TASKS`.
+
+    Args:
+        task_path, options_path: where a task's two classes are, as "module:name".
+        features: what the final layer of a network sees: "pooled" (one vector per picture) or "maps" (one per pixel).
+    """
 
     task_path: str
     options_path: str
+    features: str = "pooled"
 
     @property
     def task(self) -> type[Task]:
@@ -48,6 +56,10 @@ TASKS = {
     "classification": Entry(
         "tfres.tasks.classification.task:Classification", "tfres.tasks.classification.options:ClassificationData"
     ),
+    "segmentation": Entry(
+        "tfres.tasks.segmentation.task:Segmentation", "tfres.tasks.segmentation.options:SegmentationData", "maps"
+    ),
+    "pose": Entry("tfres.tasks.pose.task:Pose", "tfres.tasks.pose.options:PoseData", "maps"),
 }
 
 
@@ -91,12 +103,40 @@ class Metrics(Protocol):
     def update(self, outputs: tf.Tensor, targets: tf.Tensor) -> None:
         """Adds one batch."""
 
-    def result(self) -> dict[str, float]:
-        """Name -> value over all batches, the task's `score` among them.
+    def result(self) -> dict[str, Any]:
+        """Name -> value over all batches, the task's `score` among them; a value may be a mapping of names to values.
 
         Raises:
             DataError: no batch, or outputs that are not finite numbers (how many is told).
         """
+
+
+@dataclasses.dataclass(frozen=True)
+class Looks:
+    """What a picture is looked at as, the answers of which are averaged; see `EvaluationOptions`."""
+
+    mirror: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    windows: tuple[int, int] | None = None
+
+
+class Drawing(Protocol):
+    """How answers to the pictures of a source are drawn and written; all are of one picture, as batches of one.
+
+    names: of the validation pictures, in their order. ending: of the files that `encode` is for, such as ".png".
+    """
+
+    names: list[str]
+    ending: str
+
+    def judge(self, outputs: tf.Tensor, targets: Any) -> float:
+        """How good an answer is, the higher the better."""
+
+    def draw(self, images: np.ndarray, outputs: tf.Tensor, targets: Any) -> np.ndarray:
+        """uint8 RGB `(height, width, 3)` from the uint8 picture `(1, height, width, 3)` at the size of a setting."""
+
+    def encode(self, outputs: tf.Tensor, targets: Any) -> bytes:
+        """The answer as a file of the task's kind."""
 
 
 class Task(Protocol):
@@ -197,10 +237,29 @@ class Task(Protocol):
         """Scalar, the mean over the batch."""
 
     def divergence(self, teacher: tf.Tensor, student: tf.Tensor, temperature: float = 1.0, form: str = "kl") -> tf.Tensor:
-        """Scalar distance of two outputs, the mean over the batch; no gradient through the teacher."""
+        """Scalar distance of two outputs, the mean over the batch; no gradient through the teacher.
 
-    def metrics(self) -> Metrics:
-        """New, empty metrics."""
+        Args:
+            teacher, student: outputs, maybe of different sizes.
+            temperature: by which both are divided first.
+            form: which distance; a task may have others than "kl" and "cross_entropy", and another default.
+        """
+
+    def aligned(self, outputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Outputs of several settings in one shape, so that a weighted mean of them is an output too."""
+
+    def looking(self, run: Run, looks: Looks) -> Run:
+        """A network's run with several looks at every picture.
+
+        Raises:
+            RecipeError: of tasks whose answers cannot be averaged so.
+        """
+
+    def drawing(self, source: Source) -> Drawing | None:
+        """How answers are drawn; None where there is nothing to draw."""
+
+    def metrics(self, source: Source | None = None) -> Metrics:
+        """New, empty metrics of a source's validation pictures, which some tasks have to know."""
 
     def confidence(self, outputs: tf.Tensor, score: str, temperature: tf.Tensor | float = 1.0) -> tf.Tensor:
         """How sure each answer is, the larger the surer; of tasks whose networks may leave early. May be traced.
@@ -224,5 +283,11 @@ class Task(Protocol):
         The mean is the figure of merit, `score`; outputs that are not finite are never right.
         """
 
-    def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What a server returns."""
+    def answer(self, outputs: tf.Tensor, sides: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """What a server returns.
+
+        Args:
+            outputs: of a batch.
+            sides: height and width of the pictures as they came, int32 `(2,)`, for answers of their size; None where that is
+                not known.
+        """

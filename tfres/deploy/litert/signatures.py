@@ -55,7 +55,7 @@ def graphs_of_settings(
 
         def of_any_side(images: tf.Tensor) -> Answer:
             pictures = task.normalised(tf.cast(images, tf.float32))
-            return _answer(task, whole.run(pictures, whole.shares(tf.shape(images)[1])))
+            return _answer(task, whole.run(pictures, whole.shares(tf.shape(images)[1])), images)
 
         graph = _graph("serve_any", of_any_side, constants)
         if all(graph.is_fixed(node.input[1]) for node in graph.nodes.values() if node.op in _KERNEL_SECOND):
@@ -114,7 +114,7 @@ def _stages(whole: ServedExits, task: Task, size: tuple[int, int], constants: Co
 
 
 def _answer_of(task: Task, size: tuple[int, int], run: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], Answer]:
-    return lambda images: _answer(task, run(_prepared(task, images, size)))
+    return lambda images: _answer(task, run(_prepared(task, images, size)), images)
 
 
 def _prepared(task: Task, images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
@@ -122,8 +122,10 @@ def _prepared(task: Task, images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor
     return tf.ensure_shape(task.resized(tf.cast(images, tf.float32), size), [None, *size, 3])
 
 
-def _answer(task: Task, outputs: Any) -> Answer:
-    return task.answer(tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs))
+def _answer(task: Task, outputs: Any, images: tf.Tensor | None = None) -> Answer:
+    """Of pictures as they came, where these are known."""
+    sides = None if images is None else tf.shape(images)[1:3]
+    return task.answer(tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs), sides)
 
 
 def _graph(name: str, function: Callable[..., Answer], constants: Constants, specs: Any = None) -> Graph:

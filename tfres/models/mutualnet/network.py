@@ -157,7 +157,7 @@ class MutualNet(Network):
     def make_classifier(self) -> tf.keras.layers.Layer:
         kernel, bias = tf.keras.initializers.RandomNormal(stddev=0.01), "zeros"
         if self.options.kind == "wide":
-            limit = 1 / math.sqrt(self.backbone.channels.built)
+            limit = 1 / math.sqrt(self.feature_channels.built)
             kernel = tf.keras.initializers.RandomUniform(-limit, limit)
         return SlimmableDense(
             self.options.classes,
@@ -171,7 +171,7 @@ class MutualNet(Network):
         options = self.options
         lists = {}
         for name, counts in options.channel_lists.items():
-            if place >= len(counts):
+            if place is None or place >= len(counts):
                 raise ValueError(f"`channel_lists` must have a number per convolution. Received: {name} has {len(counts)}.")
             lists[name] = counts[place]
         fixed = ratio is None and not lists

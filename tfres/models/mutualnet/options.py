@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from tfres.models.options import NetworkOptions, check_counts, check_word
+from tfres.models.options import HeadedOptions, Resolution, check_counts, check_word
 from tfres.recipe import check
 
 KINDS = ("mobilenet_v1", "mobilenet_v2", "mnasnet", "bottleneck", "wide")
 
 
 @dataclasses.dataclass(frozen=True)
-class MutualNetOptions(NetworkOptions):
+class MutualNetOptions(HeadedOptions):
     """The network.
 
     Args:
-        resolutions: sides in pixels; the largest is the full side.
+        resolutions: sides in pixels, or heights and widths such as 360x480; the largest is the full one.
         kind: mobilenet_v1, mobilenet_v2, mnasnet, bottleneck (ResNet) or wide (wide residual network for CIFAR).
         blocks: blocks per group, of the residual kinds.
         widths: channels per group at width 1; of wide with the stem first.
@@ -34,7 +34,7 @@ class MutualNetOptions(NetworkOptions):
             (AutoSlim). The settings are then these sub-networks, with private norms; the last by name is the full one.
     """
 
-    resolutions: list[int] = dataclasses.field(default_factory=lambda: [224, 192, 160, 128])
+    resolutions: list[Resolution] = dataclasses.field(default_factory=lambda: [224, 192, 160, 128])
     kind: str = "mobilenet_v1"
     blocks: list[int] = dataclasses.field(default_factory=list)
     widths: list[int] = dataclasses.field(default_factory=list)

@@ -63,7 +63,8 @@ class RANetOptions(NetworkOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(len(self.resolutions) == 1, "resolutions", "one side (the exits are the settings)", self.resolutions)
+        one = len(self.resolutions) == 1 and isinstance(self.resolutions[0], int)
+        check(one, "resolutions", "one side (the exits are the settings)", self.resolutions)
         check(not self.calibrated, "calibrated", "empty, exits have no norms of their own", self.calibrated)
         check_word("stem", self.stem, ("imagenet", "cifar"))
         scales = self.scales

@@ -57,7 +57,7 @@ class RSNet(Network):
         initializers = tf.keras.initializers
         if self.options.mode != "float" or self.options.kind == "vgg_small":
             return final_layer(self, initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal"), "zeros")
-        return final_layer(self, *float_initializers(self.options.kind, self.backbone.channels))
+        return final_layer(self, *float_initializers(self.options.kind, self.feature_channels))
 
     def _conv(
         self, channels: int, kernel_size: int, strides: int, name: str, quantized: bool = True, groups: int = 1

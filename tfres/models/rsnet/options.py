@@ -55,5 +55,7 @@ class RSNetOptions(ResidualOptions):
         side = self.feature_side
         check(side is None or 0 < side <= 1024, "feature_side", "from 1 to 1024", side)
         if self.kind == "vgg_small":
+            square = isinstance(self.resolutions[0], int)
+            check(square or side is not None, "feature_side", "given where pictures are no squares", side)
             self._set(feature_side=side or -(-self.resolutions[0] // 2 ** len(self.widths)))
         self._set(mode=self.mode or ("preact" if low_bit else "float"))

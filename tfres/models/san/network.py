@@ -13,7 +13,7 @@ from tfres.models.backbones import Parts
 from tfres.models.network import Network
 from tfres.models.rsnet.network import RSNet, final_layer, float_initializers, make_backbone, private_norm
 from tfres.models.san.options import SANOptions
-from tfres.settings import Private, Setting, next_smaller
+from tfres.settings import Private, Setting, mean_side, next_smaller
 
 PIXELS_PER_ENCODING = 320
 
@@ -42,10 +42,12 @@ class SAN(Network):
         given = self.options.encodings
         if resolution in given:
             return given[resolution]
-        trained = self.options.resolutions[::-1]
-        if trained[0] <= resolution <= trained[-1] and any(r in given for r in trained):
-            return float(np.interp(resolution, trained, [given.get(r, r / PIXELS_PER_ENCODING) for r in trained]))
-        return resolution / PIXELS_PER_ENCODING
+        trained, side = self.options.resolutions[::-1], mean_side(resolution)
+        sides = [mean_side(r) for r in trained]
+        if sides[0] <= side <= sides[-1] and any(r in given for r in trained):
+            known = [given.get(r, own / PIXELS_PER_ENCODING) for r, own in zip(trained, sides, strict=True)]
+            return float(np.interp(side, sides, known))
+        return side / PIXELS_PER_ENCODING
 
     def unseen(self, setting: Setting, inference: str, encoding: float | None = None, **options: Any) -> Private:
         private = super().unseen(setting, inference, **options)
@@ -86,7 +88,7 @@ class SAN(Network):
         return make_backbone(self.options, parts, self.options.mode)
 
     def make_classifier(self) -> tf.keras.layers.Layer:
-        return final_layer(self, *float_initializers(self.options.kind, self.backbone.channels))
+        return final_layer(self, *float_initializers(self.options.kind, self.feature_channels))
 
     def _conv(
         self, channels: int, kernel_size: int, strides: int, name: str, quantized: bool = True, groups: int = 1

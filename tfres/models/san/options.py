@@ -31,4 +31,9 @@ class SANOptions(ResidualOptions):
         sensible = all(side > 0 and math.isfinite(e) and abs(e) < 1e6 for side, e in self.encodings.items())
         check(sensible, "encodings", "a mapping of resolutions to finite numbers", self.encodings)
         known = {*self.resolutions, *(int(name.removeprefix("r")) for name in self.calibrated if name[1:].isdigit())}
-        check(set(self.encodings) <= known, "encodings", f"of resolutions the network has, {sorted(known)}", self.encodings)
+        check(
+            set(self.encodings) <= known,
+            "encodings",
+            f"of resolutions the network has, {sorted(known, key=str)}",
+            self.encodings,
+        )

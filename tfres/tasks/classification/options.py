@@ -16,6 +16,9 @@ from tfres.data.options import (
 from tfres.recipe import check
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tfres.settings import Resolution
     from tfres.tasks.classification.source import Source
 
 _WORDS = {
@@ -109,9 +112,15 @@ class ClassificationData(DataOptions):
         """Whether evaluation cuts every picture anew for each resolution."""
         return (self.evaluation_cut or ("each" if self.rules == "torchvision" else "once")) == "each"
 
-    def sized(self, largest: int) -> ClassificationData:
-        """The options with the side filled in."""
-        return dataclasses.replace(self, side=self.side or largest)
+    def sized(self, resolutions: Sequence[Resolution], usual: int) -> ClassificationData:
+        """The options with the side filled in.
+
+        Raises:
+            RecipeError: resolutions that are no squares.
+        """
+        square = all(isinstance(resolution, int) for resolution in resolutions)
+        check(square, "resolutions", "sides of squares to tell something of whole pictures", list(resolutions))
+        return dataclasses.replace(self, side=self.side or max(*resolutions, usual))
 
     def resolved(self, source: Source) -> ClassificationData:
         """The options with what is left to the source filled in: holdout, crop, evaluation cut, lighting, mean and std."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfres.data import cifar10, listing, records
+from tfres.data.faults import unusable
 from tfres.data.options import IMAGENET_MEAN, IMAGENET_STD
 from tfres.errors import SourceError
-from tfres.tasks.classification.holdout import hold_out
-from tfres.tasks.classification.splits import ArraySplit, FileSplit, RecordSplit, Split, in_memory, unusable
+from tfres.tasks.classification.splits import ArraySplit, FileSplit, RecordSplit, Split, hold_out, in_memory
 
 if TYPE_CHECKING:
     from tfres.tasks.classification.options import ClassificationData

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from tfres.data import records
-from tfres.errors import DataError
+from tfres.data.faults import unusable
+from tfres.data.holdout import first_held_file, held_out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +132,26 @@ def _read_records(path: str, split: RecordSplit) -> Iterator[tuple[str, bytes | 
         yield where, encoded, None if fault else stored - split.label_offset, fault
 
 
+def hold_out(split: ArraySplit | FileSplit | RecordSplit, share: float) -> tuple[Split, Split]:
+    """A training split as what is trained on and what is held out, both in the order of the source.
+
+    Args:
+        split: all training pictures.
+        share: to be held out, above 0. Of record files the last ones are, as many as come nearest to the share.
+
+    Returns:
+        `(training, calibration)`, without a picture in common.
+
+    Raises:
+        SourceError: one of the two would be empty.
+    """
+    if isinstance(split, RecordSplit):
+        first = first_held_file(split.paths, split.counts, share)
+        return split.picked(slice(first)), split.picked(slice(first, None))
+    kept, held = held_out(split.size, share)
+    return split.picked(kept), split.picked(held)
+
+
 def in_memory(split: Split) -> Split:
     """The split with its encoded pictures in memory.
 
@@ -150,9 +171,3 @@ def in_memory(split: Split) -> Split:
     if faults:
         raise unusable(faults)
     return MemorySplit(encoded, names, np.array(labels, np.int64))
-
-
-def unusable(faults: Sequence[str], shown: int = 20) -> DataError:
-    """The error that lists what is wrong with which picture."""
-    more = f"\n  and {len(faults) - shown} more" if len(faults) > shown else ""
-    return DataError("Unusable pictures:\n  " + "\n  ".join(faults[:shown]) + more)

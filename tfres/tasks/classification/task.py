@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfres.data.batching import steps_in
+from tfres.errors import RecipeError
 from tfres.layers import MultiResolutionCrop
 from tfres.tasks.classification import losses
 from tfres.tasks.classification import pipeline as batches
@@ -19,6 +20,7 @@ from tfres.tasks.classification.metrics import Accuracy, correct
 from tfres.tasks.classification.source import Source, open_source
 
 if TYPE_CHECKING:
+    from tfres.tasks import Looks, Run
     from tfres.tasks.classification.options import ClassificationData
 
 
@@ -185,7 +187,15 @@ class Classification:
         distance = losses.kl_divergence if form == "kl" else losses.soft_cross_entropy
         return distance(losses.precise(teacher), losses.precise(student), temperature)
 
-    def metrics(self) -> Accuracy:
+    def looking(self, run: Run, looks: Looks) -> Run:
+        """See `Task.looking`: whole pictures are looked at once."""
+        told = f"Received: {looks}."
+        raise RecipeError(f"`mirror`, `scales` and `windows` are for tasks that tell something of every pixel. {told}")
+
+    def drawing(self, source: Source) -> None:
+        """See `Task.drawing`."""
+
+    def metrics(self, source: Source | None = None) -> Accuracy:
         """New, empty metrics: top1 and top5."""
         return Accuracy()
 
@@ -197,7 +207,11 @@ class Classification:
         """See `Task.correct`: whether the class is the best, as top1 counts it."""
         return correct(outputs, targets)
 
-    def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def aligned(self, outputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """See `Task.aligned`: they are."""
+        return list(outputs)
+
+    def answer(self, outputs: tf.Tensor, sides: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """`logits` and `probabilities` float32 `(batch, classes)`, `class` int64 `(batch,)`."""
         logits = tf.cast(outputs, tf.float32)
         return {"logits": logits, "probabilities": tf.nn.softmax(logits), "class": tf.argmax(logits, axis=-1)}

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tfres.errors import SourceError
-from tfres.tasks.classification.splits import ArraySplit, FileSplit, RecordSplit
 
 SEED = 20030  # of the split, whatever the seed of the training
-
-
-def hold_out(
-    split: ArraySplit | FileSplit | RecordSplit, share: float
-) -> tuple[ArraySplit | FileSplit | RecordSplit, ArraySplit | FileSplit | RecordSplit]:
-    """A training split as what is trained on and what is held out, both in the order of the source.
-
-    Args:
-        split: all training pictures.
-        share: to be held out, above 0. Of record files the last ones are, as many as come nearest to the share.
-
-    Returns:
-        `(training, calibration)`, without a picture in common.
-
-    Raises:
-        SourceError: one of the two would be empty.
-    """
-    if isinstance(split, RecordSplit):
-        first = _first_held_file(split, share)
-        return split.picked(slice(first)), split.picked(slice(first, None))
-    kept, held = held_out(split.size, share)
-    return split.picked(kept), split.picked(held)
 
 
 def held_out(size: int, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -51,13 +30,23 @@ def held_out(size: int, share: float) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[: size - count]), np.sort(order[size - count :])
 
 
-def _first_held_file(split: RecordSplit, share: float) -> int:
-    if len(split.paths) < 2:
+def first_held_file(paths: Sequence[str], counts: Sequence[int], share: float) -> int:
+    """The first of the files of records, the last ones, that are held out: as many as come nearest to the share.
+
+    Args:
+        paths: of the files.
+        counts: records in each.
+        share: to be held out, above 0.
+
+    Raises:
+        SourceError: one file alone.
+    """
+    if len(paths) < 2:
         raise SourceError(
             f"`holdout` must be 0 with one training shard, which cannot be divided. Received: holdout={share:g} with "
-            f"{split.paths[0]} alone. Write more shards (python -m tfres.prepare, a smaller --per-shard), put the pictures to "
+            f"{paths[0]} alone. Write more shards (python -m tfres.prepare, a smaller --per-shard), put the pictures to "
             "be held out into shards named calibration*, or set data.holdout 0."
         )
-    behind = split.size - np.cumsum(split.counts[:-1])  # pictures in all shards from 1 on, from 2 on, ...
-    distance = np.abs(behind - share * split.size)
+    behind = sum(counts) - np.cumsum(counts[:-1])  # pictures in all shards from 1 on, from 2 on, ...
+    distance = np.abs(behind - share * sum(counts))
     return len(distance) - int(np.argmin(distance[::-1]))

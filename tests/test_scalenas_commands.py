@@ -1,0 +1,60 @@
+"""A small ScaleNAS goes through the commands: trained, evaluated by mask and resolution, calibrated, fine-tuned, exported."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tfres import AdaptiveModel, evaluate, export, train
+from tfres.families.networks import load_run
+from tfres.models.scalenas import Mask
+
+TINY = ["--arch", "scalenas_w8", "--model.width=4", "--model.stem_width=4", "--model.modules=[1,1,1]", "--model.blocks=2"]
+TINY += ["--model.least_blocks=1", "--model.resolutions=[32x64]", "--data.fake_size", "4", "--batch-size", "2"]
+SHORT = ["--epochs", "1", "--training.steps_per_epoch", "2", "--training.saves_per_epoch", "1"]
+TASK = ["--task", "segmentation", "--fake"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two steps: the smallest masks and one of the others."""
+    run = tmp_path_factory.mktemp("scalenas") / "run"
+    assert train.main([*TASK, *TINY, *SHORT, "--kd", "--run", str(run)]) == 0
+    return run
+
+
+def test_masks_and_resolutions(trained, capsys):
+    """Trained ones are in the table; others run at once, and better with statistics of their own."""
+    table = json.loads((trained / "table.json").read_text())
+    assert [row["setting"] for row in table["rows"]] == ["r32x64-netfull", "r32x64-netsmallest"]
+    network = load_run(trained)
+    drawn = Mask.smallest(network.options.space, 2).code(network.options.space)
+    subnets = f"--evaluation.subnets=[{drawn},smallest]"
+    argv = ["--run", str(trained), "--size", "64", "32x64", subnets, "--calibrate", "--evaluation.batches", "1", "--json"]
+    capsys.readouterr()
+    assert evaluate.main([*argv, "--evaluation.repeats", "0"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    names = {f"{size}-net{subnet}" for size in ("r64", "r32x64") for subnet in (drawn, "smallest")}
+    assert {row["setting"] for row in rows} == names and all("calibrated" in row for row in rows)
+    again = load_run(trained)
+    assert {str(setting) for setting in again.calibrated_settings} == names
+    for row in rows:
+        assert row["macs"] == again.cost(row["setting"]).macs and row["macs_live"] == row["macs"]
+
+
+def test_an_export_answers_as_the_network(trained, tmp_path, capsys):
+    assert export.main(["--run", str(trained), "--out", str(tmp_path), "--name", "net"]) == 0
+    model, network = AdaptiveModel(capsys.readouterr().out.strip(), measure_seconds=0.1), load_run(trained)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), np.uint8)
+    for setting in network.trained_settings:
+        assert str(setting) in model.settings
+        assert model.predict(pictures, setting=str(setting)) is not None
+
+
+def test_one_mask_is_tuned_further(trained, tmp_path):
+    """From the supernet's weights, with the supernet as its teacher."""
+    argv = [*TASK, *TINY, *SHORT, "--model.subnets=[smallest]", "--model.extracted=true", "--load", str(trained)]
+    argv += ["--kd", "--objective.teacher", str(trained), "--run", str(tmp_path / "tuned")]
+    assert train.main(argv) == 0
+    network, whole = load_run(tmp_path / "tuned"), load_run(trained)
+    assert network.options.extracted and len(network.weights) < len(whole.weights)
