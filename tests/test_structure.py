@@ -14,6 +14,7 @@ NAMES = {
     "mutualnet": re.compile(r"mutualnet", re.IGNORECASE),
     "ranet": re.compile(r"ranet", re.IGNORECASE),
     "classification": re.compile(r"classification", re.IGNORECASE),
+    "segmentation": re.compile(r"segmentation", re.IGNORECASE),
     "pose": re.compile(r"(?<![a-z])pose(?![a-z])", re.IGNORECASE),
 }
 # Rooms of a family or a task, and the places outside of them that may name it.
@@ -23,6 +24,7 @@ ROOMS = {
     "mutualnet": ("tfres/models/mutualnet/", "tfres/families/mutualnet.py", "tfres/convert/mutualnet.py"),
     "ranet": ("tfres/models/ranet/", "tfres/families/ranet.py", "tfres/convert/ranet.py"),
     "classification": ("tfres/tasks/classification/",),
+    "segmentation": ("tfres/tasks/segmentation/",),
     "pose": ("tfres/tasks/pose/",),
 }
 TABLES = {
@@ -44,6 +46,10 @@ ELSEWHERE = {
         "tfres/tasks/__init__.py": "the table of tasks",
         "tfres/families/recipes.py": "the task of a recipe that says nothing",
         "tfres/families/ranet.py": "the one task whose outputs tell how sure they are",
+    },
+    "segmentation": {
+        "tfres/tasks/__init__.py": "the table of tasks",
+        "tfres/families/scalenas.py": "the head that it needs",
     },
     "pose": {
         "tfres/tasks/__init__.py": "the table of tasks",
