@@ -15,6 +15,8 @@ NAMES = {
     "ranet": re.compile(r"ranet", re.IGNORECASE),
     "scalenas": re.compile(r"scalenas", re.IGNORECASE),
     "classification": re.compile(r"classification", re.IGNORECASE),
+    "segmentation": re.compile(r"segmentation", re.IGNORECASE),
+    "pose": re.compile(r"(?<![a-z])pose(?![a-z])", re.IGNORECASE),
 }
 # Rooms of a family or a task, and the places outside of them that may name it.
 ROOMS = {
@@ -24,6 +26,8 @@ ROOMS = {
     "ranet": ("tfres/models/ranet/", "tfres/families/ranet.py", "tfres/convert/ranet.py"),
     "scalenas": ("tfres/models/scalenas/", "tfres/families/scalenas.py", "tfres/convert/scalenas.py"),
     "classification": ("tfres/tasks/classification/",),
+    "segmentation": ("tfres/tasks/segmentation/",),
+    "pose": ("tfres/tasks/pose/",),
 }
 TABLES = {
     "tfres/families/__init__.py": "the table of families",
@@ -45,6 +49,15 @@ ELSEWHERE = {
         "tfres/tasks/__init__.py": "the table of tasks",
         "tfres/families/recipes.py": "the task of a recipe that says nothing",
         "tfres/families/ranet.py": "the one task whose outputs tell how sure they are",
+    },
+    "segmentation": {
+        "tfres/tasks/__init__.py": "the table of tasks",
+        "tfres/families/scalenas.py": "the head that it needs",
+    },
+    "pose": {
+        "tfres/tasks/__init__.py": "the table of tasks",
+        "tfres/families/scalenas.py": "heads of its own for the tasks that it has",
+        "tfres/convert/scalenas.py": "its authors' checkpoints for the tasks",
     },
 }
 

@@ -84,10 +84,10 @@ def _answered(opened: OpenedRun, setting: Setting, how: How) -> Iterator[tuple[n
 
     with opened.task.explained(opened.source):
         for batch in opened.task.evaluation_batches(opened.source, [size]):
-            outputs = answer(batch)
+            outputs, (images,) = answer(batch), batch["images"].values()
             for place in range(len(outputs)):
                 one = tf.nest.map_structure(lambda part, place=place: part[place : place + 1], batch["targets"])
-                yield batch["images"][size][place : place + 1].numpy(), outputs[place : place + 1], one
+                yield images[place : place + 1].numpy(), outputs[place : place + 1], one
 
 
 def _sheet(path: pathlib.Path, kept: list[tuple[float, int, np.ndarray]], names: list[str]) -> None:

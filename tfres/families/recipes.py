@@ -61,7 +61,7 @@ def family_of(recipe: Recipe) -> Family:
 def network_options(recipe: Recipe) -> dict[str, Any]:
     """Constructor arguments of a recipe's network: the preset's, those that the recipe gives, and the head for the task."""
     family, needed = family_of(recipe), find_task(recipe.task).features
-    head = {"head": needed} if needed in family.model_options.heads[1:] else {}
+    head = {"head": needed} if not family.tasks and needed in family.model_options.heads[1:] else {}
     given = {name: value for name, value in dataclasses.asdict(recipe.model).items() if value is not None and name != "arch"}
     return {**family.presets[recipe.model.arch], **family.tasks.get(recipe.task, {}), **given, **head}
 

@@ -47,7 +47,7 @@ def write_folder(root, train=None, val=None):
 
 def opened(source="fake", **fields):
     """`(task, source)` of a small pipeline."""
-    given = {"source": str(source), "batch_size": 2, "crop": "64x48", "fake_size": 5, "flip_test": False}
+    given = {"source": str(source), "batch_size": 2, "crop": "64x48", "fake_size": 5}
     data = PoseData(**{**given, **fields})
     found = Pose.open(data)
     return Pose(data.resolved(found), found.classes), found

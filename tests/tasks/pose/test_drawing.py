@@ -1,8 +1,8 @@
-"""Skeletons are where the joints are; the worst cuts come first."""
+"""Skeletons are where the joints are; answers are judged, drawn and written."""
+
+import json
 
 import numpy as np
-import pytest
-import tensorflow as tf
 
 from tests.tasks.pose.people import opened
 from tfres.tasks.pose import drawing, heatmaps
@@ -21,26 +21,26 @@ def test_skeletons():
         assert np.abs(drawn[y, 20].astype(int) - drawing.LEFT).max() < 30, "edges are smoothed"
     assert not drawn[:, 40:].any(), "joints of a low score are not drawn"
     assert drawing.skeletons(picture, person[None], 0.05)[50, 60].any()
-    truth = np.zeros((1, 17, 3))
-    truth[0, 5] = (60, 20, 1)
-    assert (drawing.skeletons(picture, person[None], 1.0, truth) == 255).all(-1).any()
     assert not drawing.skeletons(picture, np.full((1, 17, 3), np.nan)).any()
 
 
-def test_the_worst_come_first():
-    task, source = opened(batch_size=3, fake_size=5)
-    batches = list(task.evaluation_batches(source, [(64, 48)]))
-    wrong = {3, 4}
-    seen = iter(range(5))
+def test_answers_are_judged_drawn_and_written():
+    task, source = opened(batch_size=2, fake_size=5)
+    batch = next(iter(task.evaluation_batches(source, [(64, 48)])))
+    one = {name: value[1:2] for name, value in batch["targets"].items()}
+    good, _ = heatmaps.targets(one["joints"], (32, 24), (64, 48))
+    bad, _ = heatmaps.targets(one["joints"] + np.array([14, 0, 0], np.float32), (32, 24), (64, 48))
+    drawn = task.drawing(source)
+    assert drawn.judge(bad, one) < 0.5 and drawn.judge(good, one) > 0.9
+    picture = drawn.draw(batch["images"][64, 48][1:2].numpy(), good, one)
+    assert picture.shape == (64, 96, 3) and picture.dtype == np.uint8
+    answer = json.loads(drawn.encode(good, one))
+    joints = np.reshape(answer["keypoints"], (17, 3))
+    assert np.abs(joints[:, :2] - source.validation.people.joints[1, :, :2]).max() < 2 and answer["score"] == 1
+    assert len({*drawn.names}) == 5
 
-    def answers(inputs):
-        joints = np.concatenate([batch["targets"]["joints"] for batch in batches])
-        rows = [next(seen) for _ in range(len(inputs[64, 48]))]
-        moved = np.array([joints[row] + (0.3 * (row in wrong)) * np.array([48, 0, 0]) for row in rows], np.float32)
-        return heatmaps.targets(moved, (32, 24), (64, 48))[0]
 
-    sheet = drawing.worst_cuts(task, batches, answers, (64, 48), 3)
-    assert sheet.dtype == np.uint8 and sheet.shape == (192 + 20, 3 * (144 + 4), 3)
+def test_similarity_of_a_cut():
     perfect = np.concatenate([np.random.default_rng(0).uniform(10, 40, (17, 2)), np.ones((17, 1))], 1)
     assert drawing.similarity(perfect[:, :2], perfect, (64, 48)) == 1
     assert drawing.similarity(perfect[:, :2] + 15, perfect, (64, 48)) < 0.5
@@ -48,6 +48,3 @@ def test_the_worst_come_first():
     off = perfect[:, :2].copy()
     off[:16] += 100
     assert drawing.similarity(off, perfect, (64, 48)) == 1
-    with pytest.raises(ValueError, match="annotated joints"):
-        nobody = {**batches[0], "targets": {**batches[0]["targets"], "joints": tf.zeros([3, 17, 3])}}
-        drawing.worst_cuts(task, [nobody], lambda inputs: tf.zeros([3, 16, 12, 17]), (64, 48), 3)

@@ -53,7 +53,12 @@ def test_files_and_records_agree(tmp_path):
         (judged,) = task.evaluation_batches(source, [(64, 48)])
         rank = np.lexsort((judged["targets"]["frame"][:, 0], judged["targets"]["picture"]))
         targets = {name: value.numpy()[rank] for name, value in judged["targets"].items()}
-        seen[place] = [batch["images"][order], batch["targets"][order], judged["images"].numpy()[rank], *targets.values()]
+        seen[place] = [
+            batch["images"][order],
+            batch["targets"][order],
+            judged["images"][64, 48].numpy()[rank],
+            *targets.values(),
+        ]
         assert len(source.validation.truth["annotations"]) == 3
     for ours, theirs in zip(*seen.values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -100,17 +105,19 @@ def test_evaluation_cuts_are_opencvs_and_decode_back(tmp_path):
     for number in range(2):
         into = frames.into_cut(centres[number], extents[number], (64, 48)).numpy()
         expected = cv2.warpAffine(image, into, (48, 64), flags=cv2.INTER_LINEAR).astype(int)
-        assert np.abs(batch["images"][number].numpy().astype(int) - expected).mean() < 1.5, "decoders of JPEG differ a little"
+        assert np.abs(batch["images"][64, 48][number].numpy().astype(int) - expected).mean() < 1.5, (
+            "decoders of JPEG differ a little"
+        )
     moved = frames.moved(people.joints[:2, :, :2], frames.into_cut(centres, extents, (64, 48)))
     maps, _ = heatmaps.targets(np.concatenate([moved, np.ones((2, 17, 1))], -1).astype(np.float32), (64, 48), (64, 48))
-    measured = task.metrics(source).measure(maps, batch["targets"])[0, :, 3:].numpy().reshape(2, 17, 3)
+    measured = task.metrics(source).measure(maps, batch["targets"])[:, 3:].numpy().reshape(2, 17, 3)
     pixel = float(extents[0, 0]) / 48
     assert np.abs(measured[..., :2] - people.joints[:2, :, :2]).max() <= 0.8 * pixel
 
 
 def test_only_known_splits():
     task, source = opened()
-    assert sum(len(batch["images"]) for batch in task.evaluation_batches(source, [(64, 48)], "train", seed=1)) == 5
+    assert sum(len(batch["targets"]["score"]) for batch in task.evaluation_batches(source, [(64, 48)], "train", seed=1)) == 5
     with pytest.raises(ValueError, match="`split` must be"):
         task.evaluation_batches(source, [], "test")
     with pytest.raises(DataError, match="held out"):

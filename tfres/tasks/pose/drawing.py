@@ -82,9 +82,8 @@ class Skeletons:
     def _person(self, outputs: tf.Tensor, height: int, width: int) -> np.ndarray:
         """Joints `(17, 3)` in a cut of these sides."""
         places, values = (value.numpy() for value in heatmaps.decoded(outputs))
-        return np.concatenate(
-            [places[0] * (np.array([width, height]) / np.array(outputs.shape[2:0:-1])), values[0, :, None]], 1
-        )
+        factors = np.array([width, height]) / np.array(outputs.shape[2:0:-1])
+        return np.concatenate([places[0] * factors, values[0, :, None]], 1)
 
 
 def similarity(places: np.ndarray, truth: np.ndarray, sides: tuple[int, int]) -> float:

@@ -80,9 +80,9 @@ def evaluation_batches(
         seed: of a random order, that of training's first pass; None for the order of the source.
 
     Returns:
-        dataset of `images` (dict size -> uint8 RGB `(batch, height, width, 3)`, all of `data.crop`) and `targets`, a mapping: `picture` int64 `(batch,)`, `frame`
-        float32 `(batch, 4)` (centre and extent, x before y), `score` float32 `(batch,)` of the box, and `joints` float32
-        `(batch, 17, 3)` as in training, of boxes that are annotated.
+        dataset of `images` (dict size -> uint8 RGB `(batch, height, width, 3)`, all of `data.crop`) and `targets`, a mapping:
+        `picture` int64 `(batch,)`, `frame` float32 `(batch, 4)` (centre and extent, x before y), `score` float32 `(batch,)` of
+        the box, and `joints` float32 `(batch, 17, 3)` as in training, of boxes that are annotated.
 
     Raises:
         DataError: calibration, for which nobody is held out.

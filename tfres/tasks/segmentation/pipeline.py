@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfres.data import batching, seeds
 from tfres.errors import DataError
+from tfres.settings import Setting
 from tfres.tasks.segmentation.cutting import random_window
 from tfres.tasks.segmentation.labels import IGNORED
 from tfres.tasks.segmentation.options import STEP
@@ -87,7 +88,7 @@ def evaluation_batches(
         seed: of a random order, that of training's first pass; None for the order of the source.
 
     Returns:
-        dataset of `images` (dict size -> uint8 RGB `(batch, height, width, 3)`) and `targets`: `labels` uint8 `(batch, height,
+        dataset of `images` (dict of the printed size, see `key`, -> uint8 RGB `(batch, height, width, 3)`) and `targets`: `labels` uint8 `(batch, height,
         width)` as large as the pictures, padded with what is ignored to the largest of the batch, and `sides` int32
         `(batch, 2)`, the height and width of each.
 
@@ -108,7 +109,7 @@ def evaluation_batches(
         return *(cut(image, size) for size in sizes), classes, tf.shape(classes)
 
     def finish(*parts: tf.Tensor) -> dict:
-        return {"images": dict(zip(sizes, parts, strict=False)), "targets": {"labels": parts[-2], "sides": parts[-1]}}
+        return {"images": dict(zip(map(key, sizes), parts, strict=False)), "targets": {"labels": parts[-2], "sides": parts[-1]}}
 
     if seed is not None:
         examples = _one_pass(pairs, seed, 0)
@@ -119,6 +120,11 @@ def evaluation_batches(
     padding = (*(tf.constant(0, tf.uint8) for _ in sizes), tf.constant(IGNORED, tf.uint8), 0)
     batches = examples.map(prepare, tf.data.AUTOTUNE).padded_batch(data.batch_size, padding_values=padding)
     return batches.map(finish, tf.data.AUTOTUNE).prefetch(2)
+
+
+def key(size: Hashable) -> str:
+    """A size as text: TensorFlow sorts the keys of mappings, which sides and pairs of them do not let it."""
+    return str(Setting.parse(size))
 
 
 def _one_pass(split: Split, seed: int, number: tf.Tensor | int) -> tf.data.Dataset:

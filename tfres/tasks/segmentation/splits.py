@@ -116,7 +116,7 @@ def decode_pair(picture: tf.Tensor, label: tf.Tensor, table: Sequence[int]) -> t
         tf.reduce_all(tf.equal(tf.shape(image)[:2], tf.shape(values))),
         "a label picture of another size, (height, width)", tf.shape(values), "for", tf.shape(image)[:2],
     )  # fmt: skip
-    classes = tf.gather(tf.constant(table, tf.int32), tf.cast(values, tf.int32))
+    classes = tf.gather(tf.convert_to_tensor(table, tf.int32), tf.cast(values, tf.int32))
     wrong = tf.reduce_max(tf.where(classes < 0, tf.cast(values, tf.int32), -1))
     with tf.control_dependencies([same, refuse_unless(wrong < 0, "the label value is out of range", wrong)]):
         return tf.identity(image), tf.cast(classes, tf.uint8)

@@ -144,8 +144,11 @@ class Segmentation:
             if self.data.mirror and targets is not None:
                 targets = tf.where(draws[:, 3, None, None] < 0.5, targets[:, :, ::-1], targets)
             return {size: made[sides_of(size)] for size in sizes}, targets
-        by_size = images if isinstance(images, Mapping) else dict.fromkeys(sizes, images)
-        return {size: crop.at(by_size[size], sides_of(size)) for size in sizes}, targets
+        if isinstance(images, Mapping):
+            by_size = {batches.key(size): image for size, image in images.items()}
+        else:
+            by_size = dict.fromkeys(map(batches.key, sizes), images)
+        return {size: crop.at(by_size[batches.key(size)], sides_of(size)) for size in sizes}, targets
 
     def resized(self, images: tf.Tensor, size: Hashable) -> tf.Tensor:
         """See `Task.resized`."""
