@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import pathlib
 import tempfile
 
 import numpy as np
@@ -81,7 +82,7 @@ def exported(run, folder, low_bit):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             export.main(["--run", str(run), "--out", folder, "--name", "net", *words])
-        paths[form] = printed.getvalue().split()[-1]
+        paths[form] = pathlib.Path(printed.getvalue().split()[-1])
     return paths
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tests.reference import generator, relative
 from tfres.data.transforms import centre_crop
 from tfres.layers import MultiResolutionCrop
+from tfres.layers.multi_resolution_crop import _triangle_filter, filters_in_codes
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -157,3 +158,18 @@ def test_bad_inputs(rng):
         layer(tf.zeros((2, 8, 8, 3), tf.uint8), training=True)
     with pytest.raises(ValueError, match=r"Received: draws.shape=\(2, 3\)"):
         layer(tf.zeros((2, 8, 8, 3), tf.uint8), draws=tf.zeros([2, 3]), training=True)
+
+
+def test_filters_in_codes(rng):
+    images = rng.integers(0, 256, (1, 20, 14, 3), np.uint8)
+    for resolution in (8, 17, 40):
+        crop = MultiResolutionCrop([resolution], resize="bilinear")
+        exact = crop(images)[resolution]
+        with filters_in_codes():
+            found = crop(images)[resolution]
+        error = float(tf.reduce_max(tf.abs(found - exact)))
+        assert 1e-6 < error < 0.02
+        assert np.array_equal(crop(images)[resolution], exact)
+    with filters_in_codes():
+        resized = _triangle_filter(tf.constant(9), 9)
+    assert np.array_equal(resized, np.eye(9))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +15,7 @@ from quant import checks
 Size = int | tuple[int, int]
 
 RESIZES = ("nearest", "bilinear", "align_corners")
+_IN_CODES = contextvars.ContextVar("filters in codes", default=False)
 FLIPS = ("shared", "independent", "none")
 # Principal components of ImageNet's RGB pixels in [0, 255]: eigenvalues and eigenvectors (rows: R, G, B).
 _PCA_VALUES = (0.2175 * 255, 0.0188 * 255, 0.0045 * 255)
@@ -120,6 +123,19 @@ class MultiResolutionCrop(tf.keras.layers.Layer):
         return tf.cast(lit, images.dtype)
 
 
+@contextlib.contextmanager
+def filters_in_codes() -> Iterator[None]:
+    """While this is entered, antialiased resizing is traced with weights of whole 255ths that come from integers alone.
+
+    For converters that compute floats in 8 bits: places of pixels, rounded to such, would move by pixels.
+    """
+    before = _IN_CODES.set(True)
+    try:
+        yield
+    finally:
+        _IN_CODES.reset(before)
+
+
 def _mirrored(images: tf.Tensor, mirror: tf.Tensor | None) -> tf.Tensor:
     if mirror is None:
         return images
@@ -172,6 +188,12 @@ def _triangle_filter(size: tf.Tensor, target: int) -> tf.Tensor:
     Matrix products run on every accelerator; `tf.image.resize(antialias=True)`, which gives the same to 0.01 grey levels, has
     a kernel for processors only.
     """
+    if _IN_CODES.get():
+        places, taps = (2 * tf.range(target) + 1) * size, (2 * tf.range(size) + 1) * target
+        offsets = taps - places[:, None]
+        weights = tf.maximum(2 * tf.maximum(size, target) - tf.maximum(offsets, -offsets), 0)
+        total = tf.reduce_sum(weights, 1, keepdims=True)
+        return tf.cast((255 * weights + total // 2) // total, tf.float32) / 255
     scale = tf.cast(size, tf.float32) / target
     centres = (tf.range(target, dtype=tf.float32) + 0.5) * scale
     distance = tf.abs(tf.cast(tf.range(size), tf.float32) + 0.5 - centres[:, None])

@@ -224,11 +224,11 @@ def _apart(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _bucket(count: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
-    """How many rows so many are filled up to: 1, 2, 4 or a multiple of an eighth of all (of 4 at least), at most all.
+    """How many rows so many are filled up to: 1, 2, 4 or a multiple of an eighth of all (of 2 at least), at most all.
 
     Kernels are prepared anew for every size of a batch, which costs more than a few rows.
     """
-    small, step = tf.where(count > 2, 4, count), tf.maximum(most // 8, 4)
+    small, step = tf.where(count > 2, 4, count), tf.maximum(most // 8, 2)
     return tf.minimum(tf.where(count > 4, (count + step - 1) // step * step, small), most)
 
 

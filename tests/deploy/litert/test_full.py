@@ -8,6 +8,7 @@ from ai_edge_litert.schema_py_generated import TensorType
 from tests.deploy import exits
 from tests.deploy.litert.files import opened, operations, pictures, stored
 from tests.deploy.litert.test_families import TASK, error, make
+from tests.tasks.fakes import classification
 from tfres.deploy import export_litert
 from tfres.deploy.litert.ranges import feed
 from tfres.errors import ExportError
@@ -31,6 +32,16 @@ def test_every_setting_has_its_ranges_and_kernels_are_stored_once(rng, tmp_path)
     assert 0 <= small < 0.1 * stored(alone, TensorType.INT8)  # kernels of less than 1024 numbers
     assert operations(path)["DEPTHWISE_CONV_2D"] == 0 and operations(path)["QUANTIZE"] >= 2
     assert 1e-5 < error(network, signatures, rng) <= 0.1
+
+
+def test_pictures_of_other_sizes_are_resized_as_exactly(rng, tmp_path):
+    network, task = make(rng, resolutions=(16,)), classification(10, side=16)  # antialiased
+    path = _export(network, tmp_path, task, calibration=pictures(rng, 32, 16, 16)[:, None])
+    for height, width in ((16, 16), (40, 36), (9, 13)):
+        images = pictures(rng, 32, height, width)
+        expected = network(task.resized(images, 16), training=False).numpy()
+        found = opened(path)["serve_r16"](images=images)["logits"]
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] >= 0.98
 
 
 def test_stages_are_calibrated_by_what_is_behind_the_stage_before(rng, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tfres.deploy.snap import NAME as SNAPPED
 from tfres.deploy.snap import is_low_bit
 from tfres.deploy.versions import add_version, version_parent
 from tfres.errors import ExportError
+from tfres.layers.multi_resolution_crop import filters_in_codes
 
 if TYPE_CHECKING:
     import os
@@ -93,13 +95,14 @@ def export_litert(
         tables.check_form(table, form)
     several, policy, constants = settings is None and len(chosen) > 1, None, Constants()
     plain = _in_float32(network)
-    if "exit" in network.axes:
-        policy = exits.default_policy(network, table, form) if several else None
-        table = exits.completed(table, network)
-        graphs = graphs_of_exits(plain, task, chosen, several, constants, form == SNAPPED)
-    else:
-        any_side = several and only_resolutions(chosen) and network.continuous and precision != FULL
-        graphs = graphs_of_settings(plain, task, chosen, any_side, constants, form == SNAPPED)
+    with filters_in_codes() if precision == FULL else contextlib.nullcontext():
+        if "exit" in network.axes:
+            policy = exits.default_policy(network, table, form) if several else None
+            table = exits.completed(table, network)
+            graphs = graphs_of_exits(plain, task, chosen, several, constants, form == SNAPPED)
+        else:
+            any_side = several and only_resolutions(chosen) and network.continuous and precision != FULL
+            graphs = graphs_of_settings(plain, task, chosen, any_side, constants, form == SNAPPED)
     sizes = {graph.name: network.size(chosen[0]) for graph in graphs}
     sizes |= {f"serve_{setting}": network.size(setting) for setting in chosen}
     content = convert(graphs, constants, precision, functools.partial(feed, graphs, batches, sizes))
