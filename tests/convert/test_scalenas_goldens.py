@@ -58,7 +58,6 @@ def supernets():
     def make(reference, task):
         key = task, reference["settings"]["width"]
         if key not in made:
-            made.clear()
             with pytest.MonkeyPatch.context() as patch:  # zeros are drawn much quicker
                 kind = tf.keras.initializers.RandomNormal
                 patch.setattr(kind, "__call__", lambda self, shape, dtype=None, **_: tf.zeros(shape, dtype))
@@ -193,7 +192,6 @@ def test_training_step(golden, supernets, task):
     objective = OneShot(kd=True, ratio=settings["kd_ratio"], teacher=network, weight_decay=5e-4, decay_on="all")
     named = {reference_name(v.name.removesuffix(":0"), plain.options.head): v for v in plain.weights}
     trained = {name: variable for name, variable in named.items() if variable.trainable}
-    assert len(trained) == figures["parameters_with_gradient"]
     before = {name: variable.numpy() for name, variable in trained.items()}
     targets = _targets(task, (2, height, width))
 
@@ -207,7 +205,9 @@ def test_training_step(golden, supernets, task):
     assert float(terms["distillation"]) / settings["kd_ratio"] == pytest.approx(figures["kd_loss"], rel=1e-4)
     assert float(loss) == pytest.approx(figures["total"], rel=1e-4)
     assert np.linalg.norm(student) == pytest.approx(figures["output_norm"], rel=1e-4)
-    gradients = dict(zip(trained, tape.gradient(loss, list(trained.values())), strict=True))
+    found = zip(trained, tape.gradient(loss, list(trained.values())), strict=True)
+    gradients = {name: gradient for name, gradient in found if gradient is not None}  # dead parts have none
+    assert len(gradients) == figures["parameters_with_gradient"]
     total = np.sqrt(sum(np.sum(np.square(gradient)) for gradient in gradients.values()))
     assert total == pytest.approx(figures["global_grad_norm"], rel=1e-3)
     for name, norm in figures["gradient_norms"].items():
@@ -215,9 +215,9 @@ def test_training_step(golden, supernets, task):
 
     rule, optimizer = figures["sgd_step"], MomentumSGD(0.001, 0.9, nesterov=False)
     assert (rule["lr"], rule["momentum"], rule["weight_decay"]) == (0.001, 0.9, 5e-4)
-    optimizer.apply_gradients([(gradients[name] + 5e-4 * before[name], variable) for name, variable in trained.items()])
+    optimizer.apply_gradients([(gradient + 5e-4 * before[name], trained[name]) for name, gradient in gradients.items()])
     for name, norm in rule["update_norms"].items():
-        assert np.linalg.norm(trained[name] - before[name]) == pytest.approx(norm, rel=1e-2, abs=1e-8), name
+        assert np.linalg.norm(trained[name] - before[name]) == pytest.approx(norm, rel=1e-3, abs=1e-8), name
     moved = {id(layer) for layer, _ in step.records()}
     step.apply()
     assert (len(moved), figures["batch_norms_total"]) == (figures["batch_norms_updated"], len(_norms(network)))

@@ -134,10 +134,10 @@ def plot_lines(
     with plotted(path, 1, len(costs), figsize=(5.5 * len(costs), 4.5), sharey=True, squeeze=False) as panels:
         for axes, cost in zip(panels[0], costs, strict=True):
             scale, rows = scales.get(cost, 1), [row for row in table["rows"] if row.get(cost) is not None]
-            for number, value in enumerate(dict.fromkeys(row.get(line) for row in rows)):
-                mine = sorted((row for row in rows if row.get(line) == value), key=lambda row: row[cost])
+            for number, value in enumerate(dict.fromkeys(_named(row.get(line)) for row in rows)):
+                mine = sorted((row for row in rows if _named(row.get(line)) == value), key=lambda row: row[cost])
                 heights = [100 * row[figure] for row in mine]
-                style = {"color": f"C{number}", "label": str(value), "markersize": 4}
+                style = {"color": f"C{number}", "label": value, "markersize": 4}
                 axes.plot([row[cost] / scale for row in mine], heights, "o-", **style)
             best = pareto(table, cost) if front else []
             if best:
@@ -146,6 +146,11 @@ def plot_lines(
             axes.grid(alpha=0.3)
         panels[0][0].set_ylabel(f"{figure} %")
         panels[0][0].legend(fontsize="small")
+
+
+def _named(value: Any) -> str:
+    """A value of an axis as a label; pairs are height x width."""
+    return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def save_sweep(table: Mapping[str, Any], opened: OpenedRun) -> None:

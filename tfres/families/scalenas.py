@@ -104,6 +104,6 @@ FAMILY = Family(
     objective=objective,
     defaults=defaults,
     engines=("keras",),
-    tasks={"segmentation": {"head": "concatenated"}, "pose": {"head": "finest"}},
+    tasks={"segmentation": {"head": "concatenated"}, "pose": {"head": "finest", "resolutions": ["256x192"]}},
     check=check,
 )

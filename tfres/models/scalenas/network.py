@@ -17,6 +17,7 @@ from tfres.models.network import Network
 from tfres.models.scalenas.backbone import BranchedBackbone
 from tfres.models.scalenas.blocks import ConcatenatedHead, FinestHead
 from tfres.models.scalenas.counting import Count
+from tfres.models.scalenas.masks import is_code
 from tfres.models.scalenas.options import STRIDE, ScaleNASOptions
 from tfres.models.served import ServedNetwork
 from tfres.settings import Private, Setting
@@ -100,9 +101,12 @@ class ScaleNAS(Network):
         """
         setting = self.resolve(setting)
         masks = {name: mask for name, mask in self.options.masks.items() if name == setting.subnet}
-        if drop_dead and self.options.gathered:
-            masks = {setting.subnet: self.options.mask(setting.subnet).live().to_json()}
-        only = {"resolutions": [setting.resolution], "subnets": [setting.subnet], "masks": masks, "calibrated": []}
+        name = setting.subnet
+        if drop_dead and self.options.gathered and name not in ("full", "smallest"):  # these have none
+            live = self.options.mask(name).live()
+            name = live.code(self.options.space) if is_code(name) else name
+            masks = {} if is_code(name) else {name: live.to_json()}
+        only = {"resolutions": [setting.resolution], "subnets": [name], "masks": masks, "calibrated": []}
         own = self.private_values(setting, ALL).values
         if private is not None:
             start = f"/{setting}_moving_"
