@@ -7,11 +7,14 @@ import tensorflow as tf
 import yaml
 
 from tests.data.pictures import write_pictures
+from tests.tasks.pose.people import write_folder
+from tests.tasks.segmentation.scenes import own_folder
 from tfres.engines.plan import Plan, train
 from tfres.families.networks import describe_network
-from tfres.families.recipes import DEFAULT_TASK, family_of, network_options, read_recipe, resolve, resolve_network
+from tfres.families.recipes import family_of, network_options, read_recipe, resolve, resolve_network
 from tfres.recipe import Recipe
 from tfres.run import Run
+from tfres.settings import Setting
 
 ROOT = pathlib.Path(__file__).parent.parent
 RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "experiments").rglob("*.yaml"))
@@ -27,20 +30,29 @@ def _eager():
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
+    """Folders by the name of the task."""
     root = tmp_path_factory.mktemp("pictures")
-    write_pictures(root, {"train": {"a": 4, "b": 4}, "val": {"a": 1, "b": 1}})
-    return root
+    write_pictures(root / "classes", {"train": {"a": 4, "b": 4}, "val": {"a": 1, "b": 1}})
+    folders = {"classification": root / "classes", "segmentation": own_folder(root / "pixels", train=4, val=1)}
+    return {**folders, "pose": write_folder(root / "people")}
 
 
 def _read(path) -> Recipe:
     return read_recipe(yaml.safe_load((ROOT / path).read_text(encoding="utf-8")))
 
 
+def _shrunk(size):
+    """A side, or height and width, of few pixels."""
+    if isinstance(size, tuple):
+        return tuple(side // 10 for side in size)
+    return size if size <= 32 else size // 7
+
+
 def _small(recipe, pictures) -> Recipe:
     """The recipe on small pictures, its network narrow and shallow; everything else as it is."""
     options, given = network_options(recipe), recipe.model
-    ends = sorted(options["resolutions"])[:: max(1, len(options["resolutions"]) - 1)]
-    sizes = {size: _shrunk(size) for size in ends}
+    settings = sorted(map(Setting.parse, options["resolutions"]))[:: max(1, len(options["resolutions"]) - 1)]
+    sizes = {setting.resolution: _shrunk(setting.resolution) for setting in settings}
     model = {"resolutions": list(sizes.values())}
     if options.get("widths") and options.get("blocks"):
         model["widths"] = [8 * number for number, _ in enumerate(options["widths"], 1)]
@@ -55,15 +67,8 @@ def _small(recipe, pictures) -> Recipe:
         model["minimum"] = 8  # or the reference's rounding makes more channels of 0.25 x 8 than of 8
     if options.get("encodings"):
         model["encodings"] = {sizes[side]: number for side, number in options["encodings"].items() if side in sizes}
-    data = {"source": str(pictures) if recipe.task == DEFAULT_TASK else "fake", "batch_size": 2, "holdout": recipe.data.holdout and 0.25}
+    data = {"source": str(pictures[recipe.task]), "batch_size": 2, "holdout": recipe.data.holdout and 0.25}
     return recipe.replace(model=model, data=data, training={"epochs": 1, "steps_per_epoch": 2, "saves_per_epoch": 1})
-
-
-def _shrunk(size):
-    """A seventh of a size, but for small sides; of height and width a quarter."""
-    if isinstance(size, int):
-        return size if size <= 32 else size // 7
-    return "x".join(str(int(side) // 4) for side in (size.split("x") if isinstance(size, str) else size))
 
 
 def test_there_are_recipes_of_every_family():

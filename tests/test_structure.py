@@ -53,6 +53,7 @@ ELSEWHERE = {
     "segmentation": {
         "tfres/tasks/__init__.py": "the table of tasks",
         "tfres/families/scalenas.py": "the head that it needs",
+        "tfres/convert/scalenas.py": "the task of checkpoints with that head",
     },
     "pose": {
         "tfres/tasks/__init__.py": "the table of tasks",

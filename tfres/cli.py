@@ -127,6 +127,8 @@ def resolutions(texts: Sequence[str] | None, name: str = "size") -> list[Resolut
     if texts is None:
         return None
     pairs = [text for text in texts if re.fullmatch(r"[0-9]+x[0-9]+", text)]
+    if not pairs:
+        return numbers(int, texts, name)
     try:
         read = {text: Setting.parse(text).resolution for text in pairs}
     except ValueError as error:

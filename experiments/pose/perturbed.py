@@ -14,6 +14,7 @@ import tempfile
 import numpy as np
 
 from tfres.files import write_json
+from tfres.machine import machine
 from tfres.tasks.pose.annotations import read_people
 from tfres.tasks.pose.metrics import average_precision
 
@@ -25,7 +26,7 @@ def main():
     parser.add_argument("files", nargs="+", help="NAME=FILE of COCO's keypoint annotations, .json or .json.gz")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("docs/results"), help="folder of the results")
     arguments = parser.parse_args()
-    results = {}
+    results = {"machine": machine()}
     for given in arguments.files:
         name, _, path = given.partition("=")
         truth = read(path)

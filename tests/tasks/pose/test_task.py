@@ -78,6 +78,8 @@ def test_distances_and_means_of_heatmaps_of_several_sizes():
         np.testing.assert_allclose(2 * heatmaps.peaks(maps)[0], joints[..., :2], atol=1e-5)
     with pytest.raises(ValueError, match="`temperature` must be 1"):
         task.divergence(large, small, temperature=2.0)
+    with pytest.raises(ValueError, match="`form` must be"):
+        task.divergence(large, small, form="l1")
 
 
 @pytest.mark.parametrize("sides", [(64, 48), (100, 50), (40, 90)])

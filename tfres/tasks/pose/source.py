@@ -137,7 +137,8 @@ def _split_of(root: pathlib.Path, split: str, faults: Faults, left_out: Faults) 
     if not len(people):
         bad = f" {len(faults)} cannot be used, the first is {faults[0][0]}: {faults[0][1]}." if faults else ""
         raise SourceError(f"{path} must have people with keypoints. Received: none.{bad}")
-    return _files(root, path, truth, people, faults)
+    found = _files(root, path, truth, people, faults)
+    return found if split == "validation" else dataclasses.replace(found, truth=None)
 
 
 def _annotations(root: pathlib.Path, split: str) -> pathlib.Path:

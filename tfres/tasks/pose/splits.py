@@ -33,14 +33,14 @@ class FilePeople:
         paths: of the pictures, or what they are called where they are in memory.
         places: int64 `(n,)`, the picture of each person, a place in `paths`.
         people: who they are.
-        truth: the annotations that answers are judged by.
+        truth: the annotations that answers are judged by; None where nothing is judged.
         encoded: the bytes of the pictures, where they are in memory.
     """
 
     paths: list[str]
     places: np.ndarray
     people: People
-    truth: dict[str, Any]
+    truth: dict[str, Any] | None
     encoded: list[bytes] | None = None
 
     @property
@@ -60,7 +60,7 @@ class FilePeople:
 
 @dataclasses.dataclass(frozen=True)
 class RecordPeople:
-    """TFRecord files with `counts[i]` people in `paths[i]`; `truth` as in `FilePeople`, None where nothing is judged."""
+    """TFRecord files with `counts[i]` people in `paths[i]`; `truth` as in `FilePeople`."""
 
     paths: list[str]
     counts: list[int]

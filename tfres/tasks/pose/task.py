@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tfres.tasks import Looks, Run
     from tfres.tasks.pose.options import PoseData
 
+_FORMS = ("mse", "kl", "cross_entropy")
+
 
 class Pose:
     """Tells where the joints of a person are; see `tfres.tasks.Task`.
@@ -147,12 +149,14 @@ class Pose:
         wanted, weights = heatmaps.targets(targets, sides, self.data.crop_sides, self.data.sigma)
         return losses.heatmap_loss(outputs, wanted, weights, self.data.hardest)
 
-    def divergence(self, teacher: tf.Tensor, student: tf.Tensor, temperature: float = 1.0, form: str = "kl") -> tf.Tensor:
-        """Mean squared difference of heatmaps, those of the teacher at the student's size; both forms are this one.
+    def divergence(self, teacher: tf.Tensor, student: tf.Tensor, temperature: float = 1.0, form: str = "mse") -> tf.Tensor:
+        """Mean squared difference of heatmaps, those of the teacher at the student's size; all forms are this one.
 
         Raises:
-            ValueError: a temperature, which heatmaps do not have.
+            ValueError: another form, or a temperature, which heatmaps do not have.
         """
+        if form not in _FORMS:
+            raise ValueError(f"`form` must be one of {', '.join(_FORMS)}. Received: form={form!r}.")
         if temperature != 1:
             raise ValueError(f"`temperature` must be 1 for heatmaps. Received: temperature={temperature}.")
         return losses.squared_distance(frames.scaled(teacher, student.shape[1:3], antialias=False), student)
