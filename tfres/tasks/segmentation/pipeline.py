@@ -88,8 +88,8 @@ def evaluation_batches(
         seed: of a random order, that of training's first pass; None for the order of the source.
 
     Returns:
-        dataset of `images` (dict `key(size)` -> uint8 RGB `(batch, height, width, 3)`) and `targets`: `labels` uint8 `(batch, height,
-        width)` as large as the pictures, padded with what is ignored to the largest of the batch, and `sides` int32
+        dataset of `images` (dict `key(size)` -> uint8 RGB `(batch, height, width, 3)`) and `targets`: `labels` uint8 `(batch,
+        height, width)` as large as the pictures, padded with what is ignored to the largest of the batch, and `sides` int32
         `(batch, 2)`, the height and width of each.
 
     Raises:
