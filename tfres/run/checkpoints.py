@@ -1,9 +1,10 @@
 """Checkpoints: TensorFlow's name-based files, the same for both engines. TensorFlow is loaded when one is read or written.
 
-A checkpoint `model-<step>` holds every variable of the model, the optimizer's buffers as `<variable>/Momentum` (of Adam `/Adam`
-and `/Adam_1`), moving averages of weights as `<variable>/ExponentialMovingAverage` where they are kept, the loss scale of
-mixed_float16 as `loss_scale/*`, and `global_step`. TensorFlow's saver writes data and index under temporary names, renames them
-and then rewrites the file `checkpoint` that names the newest, so a killed run leaves the previous checkpoint in force.
+A checkpoint `model-<step>` holds every variable of the model, the optimizer's buffers as `<variable>/Momentum` (of Adam
+`/Adam` and `/Adam_1`), moving averages of weights as `<variable>/ExponentialMovingAverage` where they are kept, the loss
+scale of mixed_float16 as `loss_scale/*`, and `global_step`. TensorFlow's saver writes data and index under temporary names,
+renames them and then rewrites the file `checkpoint` that names the newest, so a killed run leaves the previous checkpoint in
+force.
 """
 
 from __future__ import annotations

@@ -88,8 +88,8 @@ def evaluation_batches(
         seed: of a random order, that of training's first pass; None for the order of the source.
 
     Returns:
-        dataset of `images` (dict of the printed size, see `key`, -> uint8 RGB `(batch, height, width, 3)`) and `targets`: `labels` uint8 `(batch, height,
-        width)` as large as the pictures, padded with what is ignored to the largest of the batch, and `sides` int32
+        dataset of `images` (dict `key(size)` -> uint8 RGB `(batch, height, width, 3)`) and `targets`: `labels` uint8 `(batch,
+        height, width)` as large as the pictures, padded with what is ignored to the largest of the batch, and `sides` int32
         `(batch, 2)`, the height and width of each.
 
     Raises:
@@ -109,7 +109,8 @@ def evaluation_batches(
         return *(cut(image, size) for size in sizes), classes, tf.shape(classes)
 
     def finish(*parts: tf.Tensor) -> dict:
-        return {"images": dict(zip(map(key, sizes), parts, strict=False)), "targets": {"labels": parts[-2], "sides": parts[-1]}}
+        images = dict(zip(map(key, sizes), parts, strict=False))
+        return {"images": images, "targets": {"labels": parts[-2], "sides": parts[-1]}}
 
     if seed is not None:
         examples = _one_pass(pairs, seed, 0)
@@ -123,7 +124,7 @@ def evaluation_batches(
 
 
 def key(size: Hashable) -> str:
-    """A size as text: TensorFlow sorts the keys of mappings, which sides and pairs of them do not let it."""
+    """A size as text: TensorFlow sorts the keys of mappings, and cannot where some are sides and some are pairs."""
     return str(Setting.parse(size))
 
 
