@@ -75,8 +75,9 @@ def test_export_with_ranges_from_training_pictures(run, tmp_path, capsys):
     command = ["--run", str(run.path), "--out", str(tmp_path), "--form", "litert", "--precision", "int8-full"]
     assert export.main(command) == 0
     model = AdaptiveModel(capsys.readouterr().out.strip(), cache=tmp_path)
-    network, images = load_network(run), np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
-    task = open_run(run.path).task
+    network, opened = load_network(run), open_run(run.path)  # (of other pictures the ranges would not be)
+    task, batch = opened.task, next(iter(opened.task.evaluation_batches(opened.source, [16])))
+    images = batch["images"][16].numpy()
     for setting in network.settings:
         expected = network(task.resized(images, 16), setting=setting).numpy()
         found = model.predict(images, setting=setting).logits

@@ -4,6 +4,7 @@ import pytest
 
 from tests.deploy import exits
 from tfres.deploy import export_savedmodel
+from tfres.deploy.runtime.running import Runner
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,10 @@ def exit_policies(exit_network):
 def exit_export(exit_network, exit_policies, tmp_path_factory):
     folder, table = tmp_path_factory.mktemp("exports"), exits.table(exit_network, *exit_policies)
     return export_savedmodel(exit_network, exits.TASK, folder, "net", list("abcdefghij"), table)
+
+
+@pytest.fixture
+def settings_alone(monkeypatch):
+    """Times without what calls with a budget take beside their setting."""
+    monkeypatch.setattr(Runner, "knows_besides", True)
+    monkeypatch.setattr(Runner, "judge", lambda *_: None)

@@ -32,6 +32,7 @@ def opened(exported, tmp_path):
     return AdaptiveModel(exported, cache=tmp_path / "cache", measure_seconds=0.1)
 
 
+@pytest.mark.usefixtures("settings_alone")
 def test_budgets(opened, exported, monkeypatch):
     measured = opened.measure(SHAPE)
     (kept,) = (opened.cache / "latency").iterdir()

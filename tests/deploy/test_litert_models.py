@@ -48,6 +48,7 @@ def test_the_same_class_and_answers(path, model, tmp_path, rng):
             assert found.outputs[name].dtype == value.dtype
 
 
+@pytest.mark.usefixtures("settings_alone")
 def test_budgets(model, path):
     measured = model.measure((1, 16, 16))
     assert {*measured} == {"r16", "r12"} and "LiteRT" in model.machine and "TensorFlow" not in model.machine
@@ -166,6 +167,7 @@ def test_policies_are_settings(exit_models, rng):
         model.predict(images, policy={**exits.policy().to_dict(), "thresholds": [0.5, float("nan"), None]})
 
 
+@pytest.mark.usefixtures("settings_alone")
 @pytest.mark.parametrize("batch", [1, 4])
 def test_budgets_by_stages(batch, exit_models, rng, tmp_path, monkeypatch):
     """Policies are chosen by what stages take, learnt from the calls; answers are those of the setting."""

@@ -105,6 +105,7 @@ def constant(monkeypatch):
     return asked
 
 
+@pytest.mark.usefixtures("settings_alone")
 def test_times_of_policies(exit_export, tmp_path, constant):
     """Of one picture the quantile by shares, of a policy without shares the last exit's; kept with the others."""
     model = AdaptiveModel(exit_export, cache=tmp_path)
@@ -138,6 +139,7 @@ class Noted:
         self.view, self.add = known.view, added.__setitem__
 
 
+@pytest.mark.usefixtures("settings_alone")
 def test_a_policy_is_refined_by_its_calls(exit_export, tmp_path, constant, monkeypatch):
     """A machine that becomes slower is followed by policies, and by exits, though only a policy runs."""
     model = AdaptiveModel(exit_export, cache=tmp_path)

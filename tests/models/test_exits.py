@@ -175,7 +175,11 @@ def _stages_that_run(network, compact, exits):
         if stay:
             gathers = compact == "every" or compact == "borders" and number - 1 in network.backbone.borders
             # (the first exit leaves the whole batch behind it)
-            rows = min(rows, next(size for size in (1, 2, 4, 8, 12, 16) if size >= stay)) if gathers and number > 1 else rows
+            rows = (
+                min(rows, next(size for size in (1, 2, 4, 6, 8, 10, 12, 14, 16) if size >= stay))
+                if gathers and number > 1
+                else rows
+            )
             found.append((number, rows))
     return found
 
