@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.benchmarks.timing import report
+from tfres.deploy.benching.measuring import bytes_of
 from tfres.deploy.savedmodel import export_savedmodel
 from tfres.evaluation.early_exit.finding import find_policies
 from tfres.evaluation.opened import open_run
@@ -53,7 +54,7 @@ def main():
         figures = {f"batch {batch}": saved(opened, loaded, policies, batch, calls) for batch, calls in BATCHES.items()}
         gathering = compared(opened, exports, policies)
         latency = kept_latency(opened, loaded)
-        sizes = {"all signatures": total(path), "serve_all alone": total(whole_network(opened, pathlib.Path(folder)))}
+        sizes = {"all signatures": bytes_of(path), "serve_all alone": bytes_of(whole_network(opened, pathlib.Path(folder)))}
     budgets = find_policies(opened, PolicyOptions()).report["policies"]
     kept = {f"{one['budget_macs'] / 1e6:.1f} M": one["test"]["macs"] / one["budget_macs"] - 1 for one in budgets}
     sizes["ratio"] = sizes["all signatures"] / sizes["serve_all alone"]
@@ -192,12 +193,3 @@ def whole_network(opened, folder):
     root.weights = served.weights
     tf.saved_model.save(root, str(folder / "whole"), {"serve_all": everything})
     return folder / "whole"
-
-
-def total(folder):
-    """Bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in pathlib.Path(folder).rglob("*") if path.is_file())
-
-
-if __name__ == "__main__":
-    main()

@@ -230,3 +230,18 @@ def test_no_lock_is_held_during_a_call(opened, monkeypatch):
         opened.close()
         done.set()
         assert waiting.result().setting == "r16"
+
+
+def test_times_have_all_of_a_call_with_a_budget(opened, clock):
+    alone = opened.measure(SHAPE)
+    for _ in range(running.BESIDES):
+        opened._runner.judge(5.0, kept=True)
+    assert opened.measure(SHAPE) == pytest.approx({name: ms + 5 for name, ms in alone.items()})
+
+
+def test_times_lengthen_until_19_in_20_calls_keep_them(opened, clock, rng):
+    typical, kept = opened.measure(SHAPE)["r16"], []
+    for draw in rng.uniform(1, 1.4, 4000):  # (nothing is learnt of these calls but whether they were in time)
+        kept.append(typical * draw <= opened._runner.times(SHAPE)[0]["r16"])
+        opened._runner.judge(0.0, kept[-1])
+    assert not all(kept[:10]) and np.mean(kept[1000:]) == pytest.approx(0.95, abs=0.005)

@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from quant import At, FixedLevels
-from tfres.deploy.signatures import PICTURES
+from tfres.deploy.signatures import KERNEL_SECOND, PICTURES
 from tfres.deploy.snap import snap
 from tfres.errors import ExportError
 from tfres.layers.serving import served_form
-from tfres.models.frozen_exits import with_constants
+from tfres.models.frozen_exits import of_constants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
 NUMBER = tf.TensorSpec([], tf.int32, "setting")
-_KERNEL_SECOND = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 _STEPS = 127  # of int8 kernels
 _NEAR = 1e-3  # of a step, what float32 rounds
 
@@ -93,17 +92,9 @@ def _traced(served: ServedNetwork, any_setting: bool, task: Task | None) -> Any:
     specs = [pictures, NUMBER] if any_setting else [pictures]
     traced = tf.function(run, input_signature=specs, autograph=False).get_concrete_function()
     for operation in traced.graph.get_operations():
-        if operation.type in _KERNEL_SECOND and not operation.inputs[1].shape.is_fully_defined():
+        if operation.type in KERNEL_SECOND and not operation.inputs[1].shape.is_fully_defined():
             raise _needed(served.settings, "no other runtime takes the width of kernels as an input")
-    graph, inputs = with_constants(traced), [tensor.name for tensor in traced.inputs[: len(specs)]]
-    outputs = {name: tensor.name for name, tensor in traced.structured_outputs.items()}
-
-    @tf.function(input_signature=specs, autograph=False)
-    def portable(*given: tf.Tensor) -> Any:
-        found = tf.graph_util.import_graph_def(graph, dict(zip(inputs, given, strict=True)), [*outputs.values()], name="")
-        return dict(zip(outputs, found, strict=True))
-
-    return portable
+    return tf.function(of_constants(traced, len(specs)), input_signature=specs, autograph=False)
 
 
 def _at(served: ServedNetwork, setting: tf.Tensor) -> At:

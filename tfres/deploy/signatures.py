@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Signatures = dict[str, "Callable[..., dict]"]
 PICTURES = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
+KERNEL_SECOND = ("Conv2D", "DepthwiseConv2dNative", "MatMul")  # operations whose second input is a kernel
 
 
 def signatures(

@@ -40,18 +40,34 @@ class _Frozen:
         specs = tf.nest.map_structure(lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), like)
         traced = tf.function(function, autograph=False).get_concrete_function(*specs)
         flat = tf.nest.flatten(specs)
-        names = [tensor.name for tensor in traced.inputs[: len(flat)]]
-        found = [tensor.name for tensor in tf.nest.flatten(traced.structured_outputs)]
-        graph, self.outputs = with_constants(traced), traced.structured_outputs
+        body, self.outputs = of_constants(traced, len(flat)), traced.structured_outputs
 
         def frozen(*inputs: tf.Tensor) -> list[tf.Tensor]:
-            given = dict(zip(names, inputs, strict=True))
-            return tf.graph_util.import_graph_def(graph, given, found, name="")
+            return tf.nest.flatten(body(*inputs))
 
         self._frozen = tf.function(frozen, input_signature=flat, autograph=False).get_concrete_function()
 
     def __call__(self, *args: Any) -> Any:
         return tf.nest.pack_sequence_as(self.outputs, self._frozen(*tf.nest.flatten(args)))
+
+
+def of_constants(traced: Any, count: int) -> Callable[..., Any]:
+    """A concrete function as a Python function for other graphs, which captures nothing (see `with_constants`).
+
+    Args:
+        traced: the concrete function.
+        count: of its tensors, which the Python function takes in their order; what it captured follows them.
+    """
+    names = [tensor.name for tensor in traced.inputs[:count]]
+    found = [tensor.name for tensor in tf.nest.flatten(traced.structured_outputs)]
+    graph = with_constants(traced)
+
+    def of_tensors(*inputs: tf.Tensor) -> Any:
+        given = dict(zip(names, inputs, strict=True))
+        outputs = tf.graph_util.import_graph_def(graph, given, found, name="")
+        return tf.nest.pack_sequence_as(traced.structured_outputs, outputs)
+
+    return of_tensors
 
 
 def with_constants(traced: Any) -> Any:

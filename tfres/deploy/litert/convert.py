@@ -55,7 +55,7 @@ def convert(
         try:
             tf.saved_model.save(root, saved, made)
         except tf.errors.OpError as error:
-            raise OSError(f"{folder}, for a while, cannot be written: {error.message.splitlines()[0]}.") from None
+            raise OSError(f"{folder}, for a while, cannot be written: {first_line(error)}.") from None
         converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[*made])
         if precision != "float":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfres.deploy.exits import named_states
 from tfres.deploy.litert.graphs import Graph
-from tfres.deploy.signatures import PICTURES
+from tfres.deploy.signatures import KERNEL_SECOND, PICTURES
 from tfres.deploy.snap import snap
 from tfres.layers.serving import arithmetic_form
 
@@ -58,12 +58,9 @@ def graphs_of_settings(
             return _answer(task, whole.run(pictures, whole.shares(tf.shape(images)[1])), images)
 
         graph = _graph("serve_any", of_any_side, constants)
-        if all(graph.is_fixed(node.input[1]) for node in graph.nodes.values() if node.op in _KERNEL_SECOND):
+        if all(graph.is_fixed(node.input[1]) for node in graph.nodes.values() if node.op in KERNEL_SECOND):
             found.append(graph)
     return found
-
-
-_KERNEL_SECOND = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 
 
 def graphs_of_exits(

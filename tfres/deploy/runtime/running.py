@@ -149,9 +149,9 @@ class Runner:
 
         Args:
             besides: milliseconds that it took beside its setting: checks, the choice, learning.
-            kept: whether the whole call took no longer than `times` said. If it did the next ones are said to take longer by a
-                step, else shorter by a nineteenth of one: in the long run 95 % keep what was said, however times vary
-                (adaptive conformal inference, Gibbs and Candes 2021).
+            kept: whether the whole call took no longer than `times` said. If not, the next ones are said to take longer by
+                95 % of `STEP`, else shorter by 5 % of it: in the long run 95 % keep what was said, however times vary
+                (adaptive conformal inference, Gibbs and Candes 2021), unless `MOST` is reached.
         """
         self._besides.append(besides)
         self._spare = min(max(self._spare + STEP * (timing.QUANTILE - 1 if kept else timing.QUANTILE), 0.0), MOST)
