@@ -68,7 +68,7 @@ def _small(recipe, pictures) -> Recipe:
     if options.get("encodings"):
         model["encodings"] = {sizes[side]: number for side, number in options["encodings"].items() if side in sizes}
     data = {"source": str(pictures[recipe.task]), "batch_size": 2, "holdout": recipe.data.holdout and 0.25}
-    return recipe.replace(model=model, data=data, training={"epochs": 1, "steps_per_epoch": 2, "saves_per_epoch": 1})
+    return recipe.replace(model=model, data=data, training={"epochs": 1, "steps_per_epoch": 2, "saves_per_epoch": 1, "select": "last"})
 
 
 def test_there_are_recipes_of_every_family():

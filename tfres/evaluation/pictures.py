@@ -78,7 +78,7 @@ def _answered(opened: OpenedRun, setting: Setting, how: How) -> Iterator[tuple[n
     own = setting if len(plain.settings) > 1 else plain.settings[0]
     run = how.looking(opened.task, lambda images: plain(images, setting=own, training=False))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def answer(batch: Any) -> tf.Tensor:
         return run(opened.task.prepare(batch, [size], training=False)[0][size])
 

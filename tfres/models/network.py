@@ -143,7 +143,8 @@ class Network(tf.keras.Model):
     # What all have.
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self.options.to_dict()}
+        own = {"name": self.name, "dtype": self.dtype_policy.name, "trainable": self.trainable}
+        return {**super().get_config(), **own, **self.options.to_dict()}
 
     @_as_it_is
     def build(self, input_shape: Any = None) -> None:

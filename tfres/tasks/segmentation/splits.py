@@ -143,7 +143,7 @@ def fault_of(picture: bytes, label: bytes, table: Sequence[int]) -> str | None:
     return None
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)] * 2 + [tf.TensorSpec([256], tf.int32)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)] * 2 + [tf.TensorSpec([256], tf.int32)], autograph=False)
 def _traced(picture: tf.Tensor, label: tf.Tensor, table: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return decode_pair(picture, label, table)
 
