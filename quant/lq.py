@@ -82,13 +82,13 @@ def sorted_levels(basis: tf.Tensor, signed: bool) -> tuple[tf.Tensor, tf.Tensor]
     """
     levels = levels_of_codes(basis, signed)
     descending, order = tf.math.top_k(levels, k=levels.shape[1])
-    return descending[:, ::-1], order[:, ::-1]
+    return tf.reverse(descending, [1]), tf.reverse(order, [1])
 
 
 def levels_of_codes(basis: tf.Tensor, signed: bool) -> tf.Tensor:
     """`(C, 2**K)`: the level of every code, in the order of `codes`; arguments as `sorted_levels`."""
-    table = codes(basis.shape[0], signed)
-    return sum(table[:, k] * basis[k][:, None] for k in range(basis.shape[0]))
+    columns = tf.unstack(tf.expand_dims(basis, -1))  # few operations: every quantizer of a network is traced
+    return sum(bits * column for bits, column in zip(codes(len(columns), signed).T, columns, strict=True))
 
 
 class LevelTable(NamedTuple):

@@ -57,7 +57,7 @@ def test_counts(arch, mode):
     assert cost.params == one
     filters = sum(kernel.shape[-1] for kernel in kernels)
     assert cost.bytes == quantized * 2 // 8 + 4 * 2 * filters + 4 * (9408 + final) + 8 * channels
-    if arch in GMACS:
+    if arch in GMACS and mode == "resnet":  # convolutions are the same in both modes
         for setting, gmacs in zip(model.settings, GMACS[arch], strict=True):
             assert model.cost(setting).macs / 1e9 == pytest.approx(gmacs, abs=0.0011)
 
@@ -150,7 +150,7 @@ def test_names_are_stable():
     [
         (
             {"resolutions": (16, 16)},
-            "`resolutions` must be distinct positive integers up to 8192. Received: resolutions=.16, 16.",
+            "`resolutions` must be distinct positive integers, or pairs such as 360x480, up to 8192. Received: .*=.16, 16.",
         ),
         ({"resolutions": (16, -4)}, "`resolutions` must be distinct positive integers"),
         ({"resolutions": ()}, "`resolutions` must be distinct positive integers"),
