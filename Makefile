@@ -6,8 +6,8 @@ RUN ?= runs/latest
 OUT ?= exported
 ARGS ?=
 
-.PHONY: train test lint eval export docs bench-quant bench-train bench-data bench-san bench-mutualnet bench-ranet bench-server bench-deploy \
-	results-cifar10 results-flowers5 results-san results-mutualnet results-ranet \
+.PHONY: train test lint eval export docs bench-quant bench-train bench-data bench-san bench-mutualnet bench-ranet bench-scalenas bench-server bench-deploy \
+	results-cifar10 results-flowers5 results-san results-mutualnet results-ranet results-scalenas \
 	lock clean
 
 # Everything below runs in .venv, made from the lock file and remade when it changes.
@@ -57,6 +57,9 @@ bench-mutualnet: $(VENV)/installed
 bench-ranet: $(VENV)/installed
 	$(PY) -m experiments.benchmarks.early_exit $(ARGS)
 
+bench-scalenas: $(VENV)/installed
+	$(PY) -m experiments.benchmarks.supernet_step $(ARGS)
+
 bench-server: $(VENV)/installed
 	$(PY) -m experiments.benchmarks.server $(ARGS)
 
@@ -77,6 +80,9 @@ results-ranet: $(VENV)/installed
 
 results-san: $(VENV)/installed
 	$(PY) -m experiments.san.results_flowers5 --data $(FLOWERS) $(ARGS)
+
+results-scalenas: $(VENV)/installed
+	$(PY) -m experiments.scalenas.results_camvid --data $(CAMVID) $(ARGS)
 
 docs: $(VENV)/installed
 	$(PY) -m experiments.docs

@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tfres import AdaptiveModel, evaluate, export, train
+from tfres import evaluate, export, train
+from tfres.evaluation.opened import open_run
 from tfres.families.networks import load_run
 from tfres.models.scalenas import Mask
 
@@ -23,7 +25,7 @@ def trained(tmp_path_factory):
     return run
 
 
-def test_masks_and_resolutions(trained, capsys):
+def test_masks_and_resolutions(trained, tmp_path, capsys):
     """Trained ones are in the table; others run at once, and better with statistics of their own."""
     table = json.loads((trained / "table.json").read_text())
     assert [row["setting"] for row in table["rows"]] == ["r32x64-netfull", "r32x64-netsmallest"]
@@ -38,17 +40,26 @@ def test_masks_and_resolutions(trained, capsys):
     assert {row["setting"] for row in rows} == names and all("calibrated" in row for row in rows)
     again = load_run(trained)
     assert {str(setting) for setting in again.calibrated_settings} == names
+    (file := tmp_path / "mine.json").write_text(json.dumps({"modules": network.options.mask(drawn).to_json()}))
+    assert evaluate.main([*argv[:3], "64", f"--evaluation.subnets=[{file}]", "--json", "--evaluation.repeats", "0"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["setting"] == f"r64-net{drawn}" and "calibrated" not in row
     for row in rows:
         assert row["macs"] == again.cost(row["setting"]).macs and row["macs_live"] == row["macs"]
 
 
 def test_an_export_answers_as_the_network(trained, tmp_path, capsys):
+    """The class maps of every sub-network are those of the supernet that runs its mask."""
     assert export.main(["--run", str(trained), "--out", str(tmp_path), "--name", "net"]) == 0
-    model, network = AdaptiveModel(capsys.readouterr().out.strip(), measure_seconds=0.1), load_run(trained)
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), np.uint8)
-    for setting in network.trained_settings:
-        assert str(setting) in model.settings
-        assert model.predict(pictures, setting=str(setting)) is not None
+    opened, served = open_run(trained), tf.saved_model.load(capsys.readouterr().out.strip())
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 40, 70, 3), np.uint8)
+    for setting in opened.network.trained_settings:
+        size = opened.network.size(setting)
+        inputs, _ = opened.task.prepare({"images": pictures}, [size], training=False)
+        expected = opened.task.answer(opened.network(inputs[size], setting=setting), tf.constant([40, 70]))
+        given = served.signatures[f"serve_{setting}"](images=tf.constant(pictures))
+        np.testing.assert_array_equal(given["class_map"], expected["class_map"])
+        np.testing.assert_allclose(given["probabilities"], expected["probabilities"], atol=1e-5)
 
 
 def test_one_mask_is_tuned_further(trained, tmp_path):

@@ -145,6 +145,7 @@ def test_dead_parts_are_dropped_on_request(rng, images):
     np.testing.assert_array_equal(live(images), whole(images))
     more = network.more_costs("netmine")
     assert (live.cost().macs, live.cost().params) == (more["macs_live"], more["params_live"])
+    assert more["gimacs"] * 2**30 == network.cost("netmine").macs
     assert len(live.weights) < len(whole.weights) and live.options.mask("mine").depths[-1] == (1, 1, 1, 1)
 
 
@@ -202,6 +203,11 @@ def test_configuration(network, images, tmp_path):
     loaded = tf.keras.models.load_model(tmp_path / "network.keras")
     for setting in network.settings:
         np.testing.assert_array_equal(loaded(images, setting=setting), network(images, setting=setting))
+
+
+def test_pictures_of_other_sides_are_refused(network):
+    with pytest.raises(ValueError, match="`images` must have sides that are multiples of 32. Received: "):
+        network(tf.zeros([1, 48, 64, 3], tf.float64))
 
 
 def test_half_precision(rng, images):

@@ -91,7 +91,8 @@ def chosen_settings(
     if subnets is not None and "subnet" not in network.axes:
         raise RecipeError(f"`subnets` are for networks of several sub-networks. Received: subnets={list(subnets)}.")
     if subnets is not None:
-        return [network.resolve(Setting(size, subnet=subnet)) for size, subnet in itertools.product(sizes, subnets)]
+        names = [network.options.named(subnet) for subnet in subnets]
+        return [network.resolve(Setting(size, subnet=name)) for size, name in itertools.product(sizes, names)]
     if "resolution" not in network.axes and sizes != network.options.sizes:
         known, axes = network.options.sizes[0], " and ".join(network.axes)
         raise RecipeError(f"`size` must be {known}: the settings of this network differ in {axes}. Received: size={sizes}.")

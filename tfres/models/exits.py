@@ -60,7 +60,7 @@ class ExitNetwork(Network):
         """
         raise NotImplementedError
 
-    def more_costs(self, setting: Any = None) -> dict[str, int]:
+    def more_costs(self, setting: Any = None) -> dict[str, float]:
         """The costs of an exit after all heads before: "macs_sequential" and the family's further ones."""
         costs = self.costs_on_the_way(self.resolve(setting).exit)
         return {"macs_sequential": costs.pop("macs"), **costs}

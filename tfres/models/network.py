@@ -230,7 +230,7 @@ class Network(tf.keras.Model):
         """The same of any `Setting`, also one that is none of `settings`."""
         return setting.resolution or self.options.sizes[0]
 
-    def more_costs(self, setting: Any = None) -> dict[str, int]:
+    def more_costs(self, setting: Any = None) -> dict[str, float]:
         """Further costs of a setting that the family counts, by name."""
         return {}
 

@@ -117,7 +117,8 @@ class EvaluationOptions:
         batches: of calibration: training batches per setting; null for 16.
         cut: of calibration: pictures cut as in training (random crops, flips; null) or as in evaluation.
         encodings: with `inference`: resolution to encoding, in networks whose kernels are generated from one.
-        subnets: sub-networks, by name or by the code of a mask, of networks that have some; null for the run's.
+        subnets: sub-networks of networks that have some, by name, by the code of a mask or as its file (.json); null for the
+            run's.
         norms_of: trained resolution whose batch norms are used at the resolutions given; null for their own.
         statistics_run: with `norms_of`: folder of a run trained at the one resolution given, which lends its means and
             variances.

@@ -75,6 +75,8 @@ class ScaleNAS(Network):
             tf.keras.layers.Layer.build(self, (None, *self.input_size(), 3))
 
     def run(self, images: tf.Tensor, at: At | None, training: bool | None = None) -> tf.Tensor:
+        if any(side is not None and side % STRIDE for side in images.shape[1:3]):
+            raise ValueError(f"`images` must have sides that are multiples of {STRIDE}. Received: shape={images.shape}.")
         maps = self.backbone(images, at=at, training=training)
         return self.classifier(maps, at=at, training=training)
 
@@ -83,10 +85,13 @@ class ScaleNAS(Network):
         count = self._count(setting)
         return Cost(count.macs, count.params, 4 * count.params)
 
-    def more_costs(self, setting: Any = None) -> dict[str, int]:
-        """Multiply-adds and parameters without what cannot reach the answer, `macs_live` and `params_live`."""
-        count = self._count(self.resolve(setting), live=True)
-        return {"macs_live": count.macs, "params_live": count.params}
+    def more_costs(self, setting: Any = None) -> dict[str, float]:
+        """Multiply-adds and parameters without what cannot reach the answer, `macs_live` and `params_live`; `gimacs`, all
+        multiply-adds / 1024^3, which the authors call GFLOPs.
+        """
+        setting = self.resolve(setting)
+        live = self._count(setting, live=True)
+        return {"gimacs": self._count(setting).macs / 2**30, "macs_live": live.macs, "params_live": live.params}
 
     def _count(self, setting: Setting, live: bool = False) -> Count:
         mask = self.options.mask(setting.subnet)

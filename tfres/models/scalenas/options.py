@@ -121,6 +121,20 @@ class ScaleNASOptions(NetworkOptions):
         except ValueError as error:
             raise RecipeError(f"`subnet` must be a mask of this network: {error}. Received: subnet={name!r}.") from error
 
+    def named(self, subnet: str) -> str:
+        """The name of a sub-network: itself, or the code of the mask that a file holds (`.json`).
+
+        Raises:
+            RecipeError: no such file, or a mask of another structure.
+        """
+        if not subnet.endswith(".json"):
+            return subnet
+        value = read_json(pathlib.Path(subnet), RecipeError)
+        try:
+            return Mask.read(value, self.space).code(self.space)
+        except ValueError as error:
+            raise RecipeError(f"`subnet` must be a mask of this network: {error}. Received: subnet={subnet!r}.") from error
+
     @functools.cached_property
     def built(self) -> Mask:
         """What the network has."""

@@ -51,9 +51,11 @@ def training_batches(
     examples = batching.endless(lambda number: _one_pass(split, seed, number), steps, batch, first_step, replicas, pipeline)
     key = seeds.stream(seed, "cuts")
 
+    @tf.autograph.experimental.do_not_convert
     def cut(position: tf.Tensor, example: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return position, *training_cut(fetch(split, example), data, Draws.of(seeds.numbered(key, position)))
 
+    @tf.autograph.experimental.do_not_convert
     def finish(positions: tf.Tensor, images: tf.Tensor, joints: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             "images": images,
@@ -93,6 +95,7 @@ def evaluation_batches(
         raise DataError(f"Nobody is held out for networks that estimate poses. Received: split={split!r}.")
     people = source.splits[split]
 
+    @tf.autograph.experimental.do_not_convert
     def cut(example: tf.Tensor) -> dict:
         person = fetch(people, example)
         centre, extent = frames.frame_of(person["box"], data.aspect)

@@ -52,12 +52,14 @@ def training_batches(
     examples = batching.endless(lambda number: _one_pass(split, seed, number), steps, batch, first_step, replicas, pipeline)
     key, part, scales = seeds.stream(seed, "crops"), batch // replicas, (data.scales[0], STEP, data.scale_steps)
 
+    @tf.autograph.experimental.do_not_convert
     def prepare(position: tf.Tensor, example: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         image, classes = decode_pair(*fetch(split, example), source.table)
         numbers = tf.random.stateless_uniform([3], seeds.numbered(key, position))
         long = data.long_side or tf.reduce_max(tf.shape(classes))
         return position, *random_window(image, classes, numbers, crop, scales, long)
 
+    @tf.autograph.experimental.do_not_convert
     def finish(positions: tf.Tensor, images: tf.Tensor, classes: tf.Tensor) -> dict[str, tf.Tensor]:
         table = batching.step_draws(seed, positions[0], batch, part, draws)
         common = batching.shared_draws(seed, positions[0], batch, shared)
@@ -104,10 +106,12 @@ def evaluation_batches(
         )
     pairs, sizes = source.splits[split], list(dict.fromkeys(sizes))
 
+    @tf.autograph.experimental.do_not_convert
     def prepare(example: tf.Tensor) -> tuple[tf.Tensor, ...]:
         image, classes = decode_pair(*fetch(pairs, example), source.table)
         return *(cut(image, size) for size in sizes), classes, tf.shape(classes)
 
+    @tf.autograph.experimental.do_not_convert
     def finish(*parts: tf.Tensor) -> dict:
         images = dict(zip(map(key, sizes), parts, strict=False))
         return {"images": images, "targets": {"labels": parts[-2], "sides": parts[-1]}}
