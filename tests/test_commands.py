@@ -365,7 +365,7 @@ def _code(main, argv):
         (["--objective.temperature", ".inf"], "`temperature` must be a number. Received: inf"),
         (["--data.lighting", ".inf"], "`lighting` must be a number or null. Received: inf"),
         (["--data.std", "[1, 0, 1]"], "`std` must be three positive finite numbers"),
-        (["--model.resolutions", "16"], "`resolutions` must be a list of whole numbers or lists of whole numbers or texts or null. Received: 16"),
+        (["--model.resolutions", "16"], "`resolutions` must be a list of whole numbers or lists of whole numbers or texts"),
         (["--kd-type", "topdown"], "`kd_type` must be one of ens_topdown, ens. Received: 'topdown'"),
     ],
 )

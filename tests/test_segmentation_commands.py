@@ -68,6 +68,14 @@ def test_every_command(folder, tmp_path, capsys):
     answer = model.predict(np.zeros((1, 30, 40, 3), np.uint8), setting="r12x16")
     assert model.score == "miou" and answer.class_map.shape == (1, 30, 40) and answer.class_map.dtype == np.uint8
 
+    pictures = np.random.default_rng(0).integers(0, 256, (1, 30, 40, 3), np.uint8)
+    expected = model.predict(pictures, setting="r8x12").class_map
+    for precision, least in (("float", 1), ("int8-full", 0.6)):
+        argv = ["--run", str(run), "--out", str(tmp_path / precision), "--form", "litert", "--precision", precision]
+        assert export.main([*argv, "--size", "8x12"]) == 0
+        small = AdaptiveModel(capsys.readouterr().out.strip(), cache=tmp_path / "cache", measure_seconds=0.1)
+        assert np.mean(small.predict(pictures, setting="r8x12").class_map == expected) >= least
+
 
 def _check_export(run, path):
     """The class map of every signature is exactly that of the Keras network, also of pictures of another size."""

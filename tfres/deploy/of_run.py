@@ -13,6 +13,7 @@ from tfres.evaluation.opened import open_run
 from tfres.evaluation.requests import chosen_settings as settings_of_sizes
 from tfres.families.networks import load_network, read_run_recipe
 from tfres.run import Run
+from tfres.settings import Setting
 from tfres.tasks import find_task
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tfres.evaluation.opened import OpenedRun
-    from tfres.settings import Setting
 
 _PICTURES = 128  # that ranges are found with
 
@@ -79,4 +79,6 @@ def _pictures(opened: OpenedRun, settings: Sequence[Setting]) -> list[dict[Hasha
     sizes = {*map(opened.network.size, settings)}
     found = opened.task.evaluation_batches(opened.source, [*sizes], split="train", seed=opened.recipe.training.seed)
     with opened.task.explained(opened.source):
-        return [batch["images"] for batch in found.unbatch().take(_PICTURES).batch(1).as_numpy_iterator()]
+        batches = [batch["images"] for batch in found.unbatch().take(_PICTURES).batch(1).as_numpy_iterator()]
+    names = {size: size if size in batches[0] else str(Setting.parse(size)) for size in sizes}  # pairs may stand as texts
+    return [{size: images[name] for size, name in names.items()} for images in batches]

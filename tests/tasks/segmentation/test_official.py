@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import tensorflow as tf
-from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as official
+from cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling import args, evaluateImgLists
 
 from tests.tasks.segmentation.scenes import cityscapes_folder, opened
 
@@ -18,9 +18,9 @@ def test_overlaps_are_those_of_the_official_script(tmp_path, monkeypatch):
         metrics.update(outputs, batch["targets"])
         answers.append(str(tmp_path / f"{number}.png"))
         tf.io.write_file(answers[-1], drawing.encode(outputs, batch["targets"]))
-    monkeypatch.setattr(official.args, "quiet", True)
-    monkeypatch.setattr(official.args, "evalInstLevelScore", False)
-    found, ours = official.evaluateImgLists(answers, truths, official.args), metrics.result()
+    monkeypatch.setattr(args, "quiet", True)
+    monkeypatch.setattr(args, "evalInstLevelScore", False)
+    found, ours = evaluateImgLists(answers, truths, args), metrics.result()
     assert abs(found["averageScoreClasses"] - ours["miou_present"]) < 1e-6
     for name, value in ours["iou"].items():
         assert np.isnan(found["classScores"][name]) if value is None else abs(found["classScores"][name] - value) < 1e-6
