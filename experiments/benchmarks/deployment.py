@@ -1,14 +1,14 @@
 """Exports in all their forms: what the deployment's acceptance asks, part by part.
 
-Command: `make bench-deploy ARGS="--flowers-run RUN --cifar-run RUN --mutualnet-run RUN"` (nothing else should run on the
-machine). Every part writes `docs/results/bench_deploy_<part>.json`; those whose run is not given are left out.
+Command: `make bench-deploy ARGS="--flowers-run RUN --float-run RUN --cifar-run RUN --mutualnet-run RUN"` (nothing else should
+run on the machine). Every part writes `docs/results/bench_deploy_<part>.json`; those whose run is not given are left out.
 
 - forms: ResNet-18 with random weights and other norms in every setting, float and with 2/2 bits: bytes, times, differences of
   logits; packed against plain; files with one setting alone beside them. That every LiteRT file runs here shows that no
   operation of TensorFlow is in it.
 - exits: early exit of a network of four equal stages, as SavedModel and as LiteRT stages. (Of a trained RANet: `make
   bench-ranet`.)
-- trained: a float and a 2/2-bit run, evaluated and timed in all forms at every setting, one thread.
+- trained: float runs and one of 2/2 bits, evaluated and timed in all forms at every setting, one thread.
 - adaptive: `AdaptiveModel` on the LiteRT export of a run, in processes without TensorFlow.
 
 Times are medians of calls in turn.
@@ -27,6 +27,7 @@ def main(argv=None):
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which (default all)")
     parser.add_argument("--flowers-run", help="trained float network")
     parser.add_argument("--flowers", help="its pictures, if they have moved: folder with train/ and val/")
+    parser.add_argument("--float-run", help="trained float network, CIFAR-10: as many test pictures as small differences need")
     parser.add_argument("--cifar-run", help="trained network with 2/2 bits")
     parser.add_argument("--mutualnet-run", help="trained and evaluated network of several widths")
     arguments = parser.parse_args(argv)
@@ -51,7 +52,11 @@ def exits(_):
 def trained(arguments):
     from experiments.benchmarks import deployment_trained
 
-    runs = {"float, flowers": (arguments.flowers_run, arguments.flowers), "2/2, CIFAR-10": (arguments.cifar_run, None)}
+    runs = {
+        "float, flowers": (arguments.flowers_run, arguments.flowers),
+        "float, CIFAR-10": (arguments.float_run, None),
+        "2/2, CIFAR-10": (arguments.cifar_run, None),
+    }
     rows, acceptance = [], []
     for name, (run, data) in runs.items():
         if run is not None:
