@@ -7,7 +7,7 @@ OUT ?= exported
 ARGS ?=
 
 .PHONY: train test lint eval export docs bench-quant bench-train bench-data bench-san bench-mutualnet bench-ranet bench-scalenas bench-server bench-deploy \
-	results-cifar10 results-flowers5 results-san results-mutualnet results-ranet results-scalenas \
+	results-cifar10 results-flowers5 results-san results-mutualnet results-ranet results-scalenas results-pose \
 	lock clean
 
 # Everything below runs in .venv, made from the lock file and remade when it changes.
@@ -83,6 +83,9 @@ results-san: $(VENV)/installed
 
 results-scalenas: $(VENV)/installed
 	$(PY) -m experiments.scalenas.results_camvid --data $(CAMVID) $(ARGS)
+
+results-pose: $(VENV)/installed
+	$(PY) -m experiments.pose.results_overfit --data $(COCO) $(ARGS)
 
 docs: $(VENV)/installed
 	$(PY) -m experiments.docs

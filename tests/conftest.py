@@ -12,8 +12,12 @@ import tensorflow as tf
 
 # Files that take longest; with two workers these begin first, so that neither waits for one of them at the end.
 _LONG = [
+    "test_scalenas_commands.py",
+    "convert/test_scalenas_goldens.py",
     "models/test_mutualnet.py",
     "test_commands.py",
+    "models/test_scalenas.py",
+    "test_segmentation_commands.py",
     "deploy/litert/test_families.py",
     "deploy/test_savedmodel.py",
     "models/test_all_networks.py",
@@ -31,6 +35,7 @@ _LONG = [
 DATA = pathlib.Path(__file__).parent / "goldens"
 
 assert tfres.__version__
+gc.freeze()  # what is imported stays: no collection needs to look at it
 # Two logical devices, so that replicas can be tested on one processor.
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -9,9 +9,9 @@ import tensorflow as tf
 from tfres import evaluate, export, train
 from tfres.evaluation.opened import open_run
 from tfres.families.networks import load_run
-from tfres.models.scalenas import Mask
+from tfres.models.scalenas.sampling import sample
 
-TINY = ["--arch", "scalenas_w8", "--model.width=4", "--model.stem_width=4", "--model.modules=[1,1,1]", "--model.blocks=2"]
+TINY = ["--arch", "scalenas_w8", "--model.width=4", "--model.stem_width=4", "--model.modules=[1,1,1]", "--model.blocks=1"]
 TINY += ["--model.least_blocks=1", "--model.resolutions=[32x64]", "--data.fake_size", "4", "--batch-size", "2"]
 SHORT = ["--epochs", "1", "--training.steps_per_epoch", "2", "--training.saves_per_epoch", "1"]
 TASK = ["--task", "segmentation", "--fake"]
@@ -30,7 +30,7 @@ def test_masks_and_resolutions(trained, tmp_path, capsys):
     table = json.loads((trained / "table.json").read_text())
     assert [row["setting"] for row in table["rows"]] == ["r32x64-netfull", "r32x64-netsmallest"]
     network = load_run(trained)
-    drawn = Mask.smallest(network.options.space, 2).code(network.options.space)
+    drawn = sample(0, network.options.space, 0.5, [1], gathered=False).code(network.options.space)
     subnets = f"--evaluation.subnets=[{drawn},smallest]"
     argv = ["--run", str(trained), "--size", "64", "32x64", subnets, "--calibrate", "--evaluation.batches", "1", "--json"]
     capsys.readouterr()
@@ -45,7 +45,7 @@ def test_masks_and_resolutions(trained, tmp_path, capsys):
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert row["setting"] == f"r64-net{drawn}" and "calibrated" not in row
     for row in rows:
-        assert row["macs"] == again.cost(row["setting"]).macs and row["macs_live"] == row["macs"]
+        assert row["macs"] == again.cost(row["setting"]).macs and 0 < row["macs_live"] <= row["macs"]
 
 
 def test_an_export_answers_as_the_network(trained, tmp_path, capsys):

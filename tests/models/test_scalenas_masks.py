@@ -133,6 +133,9 @@ def test_bad_masks(value, words):
 def test_codes_have_one_form():
     code = Mask.full(SPACE).code(SPACE)
     assert len(code) == 98
+    tiny = Space((2, 3, 4), 1)
+    small = Mask.full(tiny).code(tiny)  # no shorter, so that it is no name that somebody may give
+    assert len(small) == 17 and Mask.read(small, tiny) == Mask.full(tiny)
     with pytest.raises(ValueError, match="`depth` in the code"):
         Mask.read("m" + "f" * 97, SPACE)
     with pytest.raises(ValueError, match="say nothing"):

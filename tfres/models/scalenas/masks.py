@@ -22,6 +22,7 @@ Path = tuple[int, int, int]  # step, source, target
 _DEPTH_BITS = 3
 _PATH = re.compile(r"(\d):(\d)>(\d)", re.ASCII)
 _CODE = re.compile("m[0-9a-f]+", re.ASCII)
+_LEAST_DIGITS = 17  # shorter ones are names that somebody may give
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Space:
     def digits(self) -> int:
         """Of the code of a mask, with the letter before them."""
         bits = _DEPTH_BITS * sum(self.branches) + sum(map(len, self.paths))
-        return 1 + math.ceil(bits / 4)
+        return max(_LEAST_DIGITS, 1 + math.ceil(bits / 4))
 
     @functools.cached_property
     def places(self) -> dict[tuple, int]:
@@ -204,7 +205,7 @@ class Mask:
 
 def is_code(text: str) -> bool:
     """Whether a name of a sub-network is the code of a mask."""
-    return len(text) > 16 and bool(_CODE.fullmatch(text))
+    return len(text) >= _LEAST_DIGITS and bool(_CODE.fullmatch(text))
 
 
 def _depth(values: Any, count: int, blocks: int, where: str) -> tuple[int, ...]:
