@@ -11,7 +11,9 @@ run on the machine). Every part writes `docs/results/bench_deploy_<part>.json`; 
 - trained: float runs and one of 2/2 bits, evaluated and timed in all forms at every setting, one thread.
 - adaptive: `AdaptiveModel` on the LiteRT export of a run, in processes without TensorFlow.
 
-Times are medians of calls in turn.
+Times are medians of calls in turn. The runs of the committed figures: flowers is `experiments/rsnet/flowers5.yaml` with 12
+passes; float `experiments/rsnet/cifar10_w2a2.yaml` with `--mode float` and 2 passes; 2/2 bits that recipe with 4 passes, and 6
+more from there with `--load` and a rate of 0.03; MutualNet `experiments/mutualnet/cifar10.yaml` with 1 pass.
 """
 
 import argparse
