@@ -14,6 +14,7 @@ from tfres.settings import Setting
 class At:
     """As `quant.at.At`, the fields of served networks."""
 
+    setting: Any = None
     index: Any = None
     shares: Any = None
 
@@ -40,6 +41,9 @@ class Network(tf.Module):
         if setting not in self.settings:
             raise ValueError(f"`setting` must be one of {', '.join(map(str, self.settings))}. Received: setting={setting}.")
         return setting
+
+    def largest_first(self, settings):
+        return sorted(settings, reverse=True)
 
     def served(self, form=None):
         return self
