@@ -86,7 +86,7 @@ def test_names_of_exports_stay_in_their_folder(name, tmp_path):
         (["--mode", "presact"], "`mode` must be one of float, resnet, preact, preact_typeA"),
         (["--epochs", "ten"], "`epochs` must be a whole number. Received: 'ten'."),
         (["--arch", "resnet19"], "`arch` must be one of"),
-        (["--task", "pose"], "`task` must be one of classification. Received: task='pose'"),
+        (["--task", "sound"], "`task` must be one of classification, segmentation, pose. Received: task='sound'"),
         (["--epochs"], "expected one argument"),
         (["--load", ""], "`load` must be"),
         (["--sizes", "32", "32"], "`resolutions` must be distinct positive integers"),

@@ -91,7 +91,7 @@ NETWORK_ERRORS = [
     ({"weight_bits": 9}, "`weight_bits` must be an integer from 1 to 8, or 32"),
     ({"resolutions": [32, 32]}, "`resolutions` must be distinct positive integers"),
     ({"resolutions": []}, "`resolutions` must be distinct positive integers"),
-    ({"resolutions": [10**9]}, "`resolutions` must be distinct positive integers up to"),
+    ({"resolutions": [10**9]}, "`resolutions` must be distinct positive integers, or pairs .* up to"),
     ({"arch": "meta_resnet20", "encodings": {24: 0.5, 20: 0.1}, "resolutions": [32, 24]}, "`encodings` must be of resolution"),
     ({"arch": "mutual_wideresnet10_2", "width_mults": []}, "`width_mults` must be at least one width"),
     ({"arch": "mutual_wideresnet10_2", "width_mults": [2.0]}, "`width_mults` must be positive and at most 1"),
@@ -209,7 +209,7 @@ def test_type_errors_of_every_field(kind, group, name):
         (
             "schedule",
             "cosine",
-            "`schedule` must be one of cos, linear, step, schedule, constant. Received: 'cosine'.",
+            "`schedule` must be one of cos, linear, poly, step, schedule, constant. Received: 'cosine'.",
         ),
         ("milestones", "3", "`milestones` must be a list of numbers or null. Received: '3'."),
         ("devices", ["a"], "`devices` must be a list of whole numbers. Received: ['a']."),

@@ -71,6 +71,15 @@ def _small(recipe, pictures) -> Recipe:
         model |= {"channels": 2, "growth": 4, "step": 1, "blocks": 1, "block_step": 1}
     elif "width_range" in vars(given):
         model["width_range"] = [width / 8 for width in options["width_range"]]
+    elif "modules" in vars(given):
+        model |= {
+            "resolutions": ["32x32"],
+            "width": 2,
+            "stem_width": 4,
+            "modules": [1, 1, 1],
+            "blocks": 1,
+            "subnets": ["full"],
+        }
     else:
         model["width_mult"] = 0.125
     if "minimum" in vars(given):

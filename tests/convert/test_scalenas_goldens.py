@@ -188,8 +188,8 @@ def _targets(task, shape):
 def test_training_step(golden, supernets, task):
     """Losses, gradients, statistics and the first step, by the extracted network of the mask.
 
-    Single ReLUs decide otherwise on other machines, and the gradients of their tensors follow: one update may be off by as
-    much as single gradients may.
+    Single ReLUs decide otherwise from run to run, and the gradients of their tensors follow, so that single updates may be off
+    by as much as single gradients; all together are not.
     """
     reference = golden(f"scalenas_train_step_{task}")
     settings, figures = reference["settings"], reference["outputs"][0]
@@ -226,8 +226,9 @@ def test_training_step(golden, supernets, task):
     assert (rule["lr"], rule["momentum"], rule["weight_decay"]) == (0.001, 0.9, 5e-4)
     optimizer.apply_gradients([(gradient + 5e-4 * before[name], trained[name]) for name, gradient in gradients.items()])
     away = {name: np.linalg.norm(trained[name] - before[name]) / norm - 1 for name, norm in rule["update_norms"].items()}
-    sizes = sorted(map(abs, away.values()))
-    assert sizes[-2] < 1e-3 and sizes[-1] < 1e-2, away
+    assert max(map(abs, away.values())) < 1e-2, away
+    updates = [np.linalg.norm(trained[name] - before[name]) for name in away]
+    assert np.linalg.norm(updates) == pytest.approx(np.linalg.norm([*rule["update_norms"].values()]), rel=1e-3)
     moved = {id(layer) for layer, _ in step.records()}
     step.apply()
     assert (len(moved), figures["batch_norms_total"]) == (figures["batch_norms_updated"], len(_norms(network)))

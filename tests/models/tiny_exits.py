@@ -42,14 +42,14 @@ def weightless(options):
     """The trunk of a network, all of whose convolutions give zeros of the right shape."""
 
     def conv(channels, kernel_size, strides, **others):
-        def run(x, training=None):
+        def run(x, at=None, training=None):
             height, width = (-(-side // strides) for side in x.shape[1:3])
             return tf.zeros([x.shape[0], height, width, channels])
 
         return run
 
     def norm(channels, name):
-        return lambda x, training=None: x
+        return lambda x, at=None, training=None: x
 
     parts = Parts(lambda count, place, ratio=1: count, conv, None, norm, lambda name: None)
     return RANetTrunk(parts, options, name="backbone")
