@@ -69,7 +69,8 @@ def _seed():
 
 @pytest.fixture(autouse=True, scope="module")
 def _memory():
-    """What a file of tests traced does not stay for the next."""
+    """What a file of tests traced does not stay for the next; what stays all the same is looked at once only."""
     yield
     tf.keras.backend.clear_session()
     gc.collect()
+    gc.freeze()

@@ -69,7 +69,5 @@ def test_table_of_tasks():
     assert find_task("classification") is TASKS["classification"]
     assert TASKS["classification"].options is ClassificationData
     assert TASKS["classification"].task.score == "top1"
-    with pytest.raises(
-        RecipeError, match="`task` must be one of classification, segmentation, pose. Received: task='nothing'"
-    ):
+    with pytest.raises(RecipeError, match="one of classification, segmentation, pose. Received: task='nothing'"):
         find_task("nothing")
