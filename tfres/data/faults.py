@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
+import pathlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -47,6 +50,19 @@ def explained(find_all: Callable[[], Sequence[str]]) -> Iterator[None]:
         if faults:
             raise unusable(faults) from None
         raise
+
+
+def listed(found: Iterable[tuple[str, str | None]], most: int | None = MOST) -> list[str]:
+    """`where: fault` of the pairs that have a fault, at most `most` (None: all); no more pairs are taken than that needs."""
+    return list(itertools.islice((f"{where}: {fault}" for where, fault in found if fault), most))
+
+
+def read_file(path: str | os.PathLike) -> tuple[bytes | None, str | None]:
+    """The bytes of a file and None, or None and why it cannot be read."""
+    try:
+        return pathlib.Path(path).read_bytes(), None
+    except OSError as error:
+        return None, error.strerror or str(error)
 
 
 def unusable(faults: Sequence[str], shown: int = MOST) -> DataError:

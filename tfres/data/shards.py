@@ -14,6 +14,8 @@ import tensorflow as tf
 import tqdm
 
 from tfres.data import records
+from tfres.data.decoding import decode, fault_of
+from tfres.data.faults import read_file
 from tfres.errors import DataError
 from tfres.files import atomic_path, write_text
 
@@ -99,6 +101,16 @@ def picture_features(path: str, encoded: bytes, height: int, width: int) -> dict
         "image/channels": 3,
         "image/colorspace": "RGB",
     }
+
+
+def read_picture(path: str) -> tuple[dict[str, int | str | bytes] | None, str]:
+    """`picture_features` of a file and "", or None and why it cannot be read or decoded."""
+    encoded, fault = read_file(path)
+    fault = fault or fault_of(encoded)
+    if fault:
+        return None, fault
+    height, width, _ = decode(tf.constant(encoded)).shape
+    return picture_features(path, encoded, height, width), ""
 
 
 def _read_state(path: pathlib.Path, digest: str) -> dict[str, Any]:

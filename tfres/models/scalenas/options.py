@@ -116,10 +116,7 @@ class ScaleNASOptions(NetworkOptions):
         if value is None:
             names = ", ".join(("full", "smallest", *known))
             raise RecipeError(f"`subnet` must be one of {names}, or the code of a mask. Received: subnet={name!r}.")
-        try:
-            return Mask.read(value, self.space)
-        except ValueError as error:
-            raise RecipeError(f"`subnet` must be a mask of this network: {error}. Received: subnet={name!r}.") from error
+        return self._of_subnet(name, value)
 
     def named(self, subnet: str) -> str:
         """The name of a sub-network: itself, or the code of the mask that a file holds (`.json`).
@@ -129,11 +126,7 @@ class ScaleNASOptions(NetworkOptions):
         """
         if not subnet.endswith(".json"):
             return subnet
-        value = read_json(pathlib.Path(subnet), RecipeError)
-        try:
-            return Mask.read(value, self.space).code(self.space)
-        except ValueError as error:
-            raise RecipeError(f"`subnet` must be a mask of this network: {error}. Received: subnet={subnet!r}.") from error
+        return self._of_subnet(subnet, read_json(pathlib.Path(subnet), RecipeError)).code(self.space)
 
     @functools.cached_property
     def built(self) -> Mask:
@@ -153,6 +146,13 @@ class ScaleNASOptions(NetworkOptions):
             return Mask.read(value, self.space).to_json()
         except ValueError as error:
             raise RecipeError(f"`masks` must be masks of this network: {error}. Received: masks={name}.") from error
+
+    def _of_subnet(self, subnet: str, value: Any) -> Mask:
+        """The mask that `value` says of a sub-network, see `Mask.read`."""
+        try:
+            return Mask.read(value, self.space)
+        except ValueError as error:
+            raise RecipeError(f"`subnet` must be a mask of this network: {error}. Received: subnet={subnet!r}.") from error
 
     def _check_subnet(self, name: str) -> None:
         mask = self.mask(name)

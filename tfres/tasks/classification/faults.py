@@ -6,7 +6,6 @@ import contextlib
 
 from tfres.data import faults as shared
 from tfres.data.decoding import fault_of
-from tfres.data.faults import MOST
 from tfres.tasks.classification.source import Source
 from tfres.tasks.classification.splits import ArraySplit, Split, read_all
 
@@ -18,13 +17,6 @@ def explained(source: Source) -> contextlib.AbstractContextManager[None]:
 
 def find_faults(split: Split) -> list[str]:
     """Reads everything again, slowly, and says what is wrong with which picture; at most 20 messages."""
-    faults: list[str] = []
     if isinstance(split, ArraySplit):
-        return faults
-    for where, encoded, _, fault in read_all(split):
-        fault = fault or fault_of(encoded)
-        if fault:
-            faults.append(f"{where}: {fault}")
-        if len(faults) == MOST:
-            break
-    return faults
+        return []
+    return shared.listed((where, fault or fault_of(encoded)) for where, encoded, _, fault in read_all(split))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-import tensorflow as tf
-
 from tfres.data import shards
-from tfres.data.decoding import decode, fault_of
 from tfres.tasks.classification.source import open_folder
 
 
@@ -38,16 +35,11 @@ def prepare(
 
     def encode(item: shards.Item) -> tuple[bytes | None, str]:
         path, label = item
-        try:
-            encoded = pathlib.Path(path).read_bytes()
-        except OSError as error:
-            return None, error.strerror or str(error)
-        fault = fault_of(encoded)
-        if fault:
+        features, fault = shards.read_picture(path)
+        if features is None:
             return None, fault
-        height, width, _ = decode(tf.constant(encoded)).shape
         text = {"image/class/label": label, "image/class/text": source.classes[label - 1]}
-        return shards.serialized({**shards.picture_features(path, encoded, height, width), **text}), ""
+        return shards.serialized({**features, **text}), ""
 
     counts, skipped = shards.write_shards(folder, out, splits, per_shard, encode, source.classes)
     return counts, unreadable + skipped

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from tfres.data import records
-from tfres.data.faults import unusable
+from tfres.data.faults import read_file, unusable
 from tfres.data.holdout import first_held_file, held_out
 
 
@@ -115,10 +114,8 @@ def read_all(split: FileSplit | MemorySplit | RecordSplit) -> Iterator[tuple[str
             yield name, encoded, label, None
     elif isinstance(split, FileSplit):
         for path, label in zip(split.paths, split.labels.tolist(), strict=True):
-            try:
-                yield path, pathlib.Path(path).read_bytes(), label, None
-            except OSError as error:
-                yield path, None, None, error.strerror or str(error)
+            encoded, fault = read_file(path)
+            yield path, encoded, None if fault else label, fault
     else:
         for path in split.paths:
             yield from _read_records(path, split)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-import tensorflow as tf
-
 from tfres.data import shards
-from tfres.data.decoding import decode, fault_of
 from tfres.files import write_json
 from tfres.tasks.pose.annotations import Faults, without
 from tfres.tasks.pose.skeleton import KEYPOINTS
@@ -40,16 +37,11 @@ def prepare(
 
     def encode(item: shards.Item) -> tuple[bytes | None, str]:
         path, picture, box, joints = item
-        try:
-            encoded = pathlib.Path(path).read_bytes()
-        except OSError as error:
-            return None, error.strerror or str(error)
-        fault = fault_of(encoded)
-        if fault:
+        features, fault = shards.read_picture(path)
+        if features is None:
             return None, fault
-        height, width, _ = decode(tf.constant(encoded)).shape
         person = {IDENTITY: picture, BOX: box, JOINTS: joints}
-        return shards.serialized({**shards.picture_features(path, encoded, height, width), **person}), ""
+        return shards.serialized({**features, **person}), ""
 
     counts, skipped = shards.write_shards(folder, out, splits, per_shard, encode, list(KEYPOINTS))
     skipped, people = list(dict.fromkeys(skipped)), source.validation  # a picture is met once for everybody in it

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfres.data import records
 from tfres.data.decoding import fault_of
-from tfres.data.faults import MOST, unusable
+from tfres.data.faults import MOST, listed, read_file, unusable
 from tfres.tasks.pose.annotations import People
 from tfres.tasks.pose.skeleton import COUNT
 
@@ -111,23 +111,13 @@ def read_all(split: Split) -> Iterator[tuple[str, bytes | None, str | None]]:
     for place, path in enumerate(split.paths):
         if split.encoded is not None:
             yield path, split.encoded[place], None
-            continue
-        try:
-            yield path, pathlib.Path(path).read_bytes(), None
-        except OSError as error:
-            yield path, None, error.strerror or str(error)
+        else:
+            yield path, *read_file(path)
 
 
 def find_faults(split: Split, most: int = MOST) -> list[str]:
     """Reads everything, slowly, and says what is wrong with which picture; at most `most` messages."""
-    faults: list[str] = []
-    for where, encoded, fault in read_all(split):
-        fault = fault or fault_of(encoded)
-        if fault:
-            faults.append(f"{where}: {fault}")
-        if len(faults) == most:
-            break
-    return faults
+    return listed(((where, fault or fault_of(encoded)) for where, encoded, fault in read_all(split)), most)
 
 
 def in_memory(split: FilePeople) -> FilePeople:
@@ -139,7 +129,7 @@ def in_memory(split: FilePeople) -> FilePeople:
     if split.encoded is not None:
         return split
     found = list(read_all(split))
-    faults = [f"{where}: {fault}" for where, _, fault in found if fault is not None]
+    faults = listed(((where, fault) for where, _, fault in found), None)
     if faults:
         raise unusable(faults)
     return dataclasses.replace(split, encoded=[encoded for _, encoded, _ in found])

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfres.data import records
 from tfres.data.decoding import decode, reason, refuse_unless, shape_of
-from tfres.data.faults import MOST, unusable
+from tfres.data.faults import MOST, listed, read_file, unusable
 from tfres.data.holdout import first_held_file, held_out
 
 PICTURE, LABEL, NAME = "image/encoded", "image/segmentation/class/encoded", "image/filename"
@@ -165,23 +165,17 @@ def read_files(picture: str, label: str) -> tuple[bytes | None, bytes | None, st
     """Bytes of both files, or the fault of the first that cannot be read."""
     found = []
     for path in (picture, label):
-        try:
-            found.append(pathlib.Path(path).read_bytes())
-        except OSError as error:
-            return None, None, f"{path if path == label else 'it'}: {error.strerror or error}"
+        encoded, fault = read_file(path)
+        if fault:
+            return None, None, f"{path if path == label else 'it'}: {fault}"
+        found.append(encoded)
     return *found, None
 
 
 def find_faults(split: Split, table: Sequence[int], most: int = MOST) -> list[str]:
     """Reads everything, slowly, and says what is wrong with which pair; at most `most` messages."""
-    faults: list[str] = []
-    for where, picture, label, fault in read_all(split):
-        fault = fault or fault_of(picture, label, table)
-        if fault:
-            faults.append(f"{where}: {fault}")
-        if len(faults) == most:
-            break
-    return faults
+    found = ((where, fault or fault_of(picture, label, table)) for where, picture, label, fault in read_all(split))
+    return listed(found, most)
 
 
 def in_memory(split: Split) -> MemoryPairs:
@@ -193,7 +187,7 @@ def in_memory(split: Split) -> MemoryPairs:
     if isinstance(split, MemoryPairs):
         return split
     found = list(read_all(split))
-    faults = [f"{where}: {fault}" for where, _, _, fault in found if fault is not None]
+    faults = listed(((where, fault) for where, _, _, fault in found), None)
     if faults:
         raise unusable(faults)
     names = split.names if isinstance(split, FilePairs) else [pathlib.Path(where).name for where, *_ in found]
