@@ -78,6 +78,7 @@ def _small(recipe, pictures) -> Recipe:
             "stem_width": 4,
             "modules": [1, 1, 1],
             "blocks": 1,
+            "least_blocks": 1,
             "subnets": ["full"],
         }
     else:
