@@ -1,6 +1,6 @@
 """A network that knows the people of a few pictures by heart, which shows that the whole chain is right.
 
-Command: `make results-pose COCO=FOLDER` (a quarter of an hour on 2 cores for a hundred people). FOLDER has `train/` and
+Command: `make results-pose COCO=FOLDER` (half an hour on 2 cores for a hundred people). FOLDER has `train/` and
 `annotations/person_keypoints_train.json`; the same pictures are trained with and validated on, see
 `experiments/pose/overfit.yaml`. A finished run is not repeated. Writes `docs/results/pose_overfit.json`.
 """
