@@ -1,6 +1,6 @@
 """A step of a supernet against a step of the extracted network of the same mask: time and memory.
 
-Command: `make bench-scalenas` (about ten minutes on 2 cores). ScaleNAS w8 with one traced graph for all masks, against
+Command: `make bench-scalenas` (a quarter of an hour on 2 cores). ScaleNAS w8 with one traced graph for all masks, against
 networks that hold the parts of one mask alone: forward, backward, norms and update, the masks full, S1 and smallest. Times are
 medians of steps in turn within one process; memory is the most that a process held, one for every network and mask.
 """
