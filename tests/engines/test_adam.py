@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.engines.plans import FLOAT, assert_alike, final, make_plan, train
 from tests.reference import generator
-from tfres.engines.optimizer import Adam
+from tfres.engines.optimizer import Adam, MomentumSGD
 from tfres.errors import RecipeError
 from tfres.families.networks import load_run
 from tfres.families.recipes import read_recipe, resolve_network
@@ -28,6 +28,25 @@ def test_adam_is_the_formula():
         m, v = 0.8 * m + 0.2 * g, 0.999 * v + 0.001 * g**2
         weight = weight - 0.1 * (m / (1 - 0.8**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
         np.testing.assert_allclose(variable.numpy(), weight, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Adam, MomentumSGD])
+def test_a_configuration_makes_the_same_optimizer(kind):
+    made = kind(0.25, 0.5)
+    again = tf.keras.optimizers.deserialize(tf.keras.optimizers.serialize(made))
+    assert isinstance(again, kind) and again.get_config() == made.get_config()
+
+
+@pytest.mark.parametrize(
+    ("kind", "assignments"), [(Adam, {"AssignVariableOp": 3}), (MomentumSGD, {"ResourceApplyMomentum": 1})]
+)
+def test_a_step_writes_a_weight_once(kind, assignments):
+    variable, optimizer = tf.Variable([1.0, 2.0]), kind(0.1)
+    optimizer.build([variable])
+    graph = tf.function(lambda: optimizer.apply_gradients([(tf.constant([1.0, 1.0]), variable)])).get_concrete_function().graph
+    writes = [op.type for op in graph.get_operations() if op.type.startswith(("Assign", "ResourceApply"))]
+    writes.remove("AssignAddVariableOp")  # of the number of steps
+    assert {name: writes.count(name) for name in {*writes}} == assignments
 
 
 def test_both_engines_and_a_resumed_run_do_the_same_with_adam(tmp_path):

@@ -19,7 +19,8 @@ class _Optimizer(tf.keras.optimizers.Optimizer):
     ends: tuple[str, ...] = ()
 
     def __init__(self, learning_rate: float, momentum: float, name: str, **kwargs: Any) -> None:
-        super().__init__(name=name, jit_compile=False, **kwargs)
+        # Keras' own decay of 0 would be computed for every weight of every step.
+        super().__init__(name=name, **{"jit_compile": False, "weight_decay": None, **kwargs})
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.momentum = momentum
         self._running: dict[Any, tf.Tensor] = {}
