@@ -124,9 +124,11 @@ class Estimates:
     def state(self) -> dict[str, dict[str, list[float]]]:
         """What was learnt, JSON-able, for `restore`."""
         with self._lock:
-            called = {name: window for name, window in self._windows.items() if window}
-            now = {name: self._speed * float(self._base[self._place[name]]) / _median(called[name]) for name in called}
-            ms = {name: [value * now[name] for value in window] for name, window in called.items()}
+            ms = {}
+            for name, window in self._windows.items():
+                if window:
+                    now, middle = float(self._base[self._place[name]]) * self._speed, _median(window)
+                    ms[name] = [value / middle * now for value in window]  # the median becomes `now` to the last bit
             return {"ms": ms, "ratios": {name: [*self._ratios[name]] for name in ms}}
 
     def restore(self, state: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
